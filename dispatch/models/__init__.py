@@ -1,0 +1,30 @@
+"""What happens: events, what each car is owed, commands, and the record of it all."""
+
+from __future__ import annotations
+
+from dispatch.models.events import GridClient, GridEvent, GridSignal, Participation
+from dispatch.models.holds import Command, Hold
+from dispatch.models.records import (
+    Alarm,
+    AuditEntry,
+    Change,
+    IdempotencyKey,
+    LoadSample,
+)
+from dispatch.models.running import Envelope, Sender
+
+__all__ = [
+    "Alarm",
+    "AuditEntry",
+    "Change",
+    "Command",
+    "Envelope",
+    "GridClient",
+    "GridEvent",
+    "GridSignal",
+    "Hold",
+    "IdempotencyKey",
+    "LoadSample",
+    "Participation",
+    "Sender",
+]

@@ -1,0 +1,122 @@
+"""The record of what happened: history, samples, alarms, audit."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from dispatch.models.events import GridClient, GridEvent
+from fleets.partitions import NextValue
+
+
+class Change(models.Model):
+    """One step in the life of an event, a hold or a command.
+
+    Partitioned by month of `at`; no foreign key, partitions are dropped whole.
+    """
+
+    pk = models.CompositePrimaryKey("id", "at")
+    id = models.BigIntegerField(db_default=NextValue("dispatch_change_id_seq"))
+    at = models.DateTimeField()
+    subject = models.CharField(max_length=15)  # event | participation | hold | command
+    subject_id = models.BigIntegerField()
+    before = models.CharField(max_length=20, blank=True)
+    after = models.CharField(max_length=20)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes = [
+            # One thing's history in order.
+            models.Index(fields=["subject", "subject_id", "at"], name="change_of_one")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.subject_id}: {self.before} -> {self.after}"
+
+
+class LoadSample(models.Model):
+    """What an event looked like at one tick, in kW."""
+
+    event = models.ForeignKey(
+        GridEvent, on_delete=models.CASCADE, related_name="samples"
+    )
+    at = models.DateTimeField()
+    charging_kw = models.FloatField()  # of the program's cars, as last read
+    confirmed_kw = models.FloatField()  # stopped, and a reading shows it
+    unconfirmed_kw = models.FloatField()  # commanded, not shown yet
+    blind_kw = models.FloatField()  # held, but nothing fresh is known of the car
+    target_kw = models.FloatField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event", "at"], name="one_sample_per_tick")
+        ]
+
+    def __str__(self) -> str:
+        return f"event {self.event_id} at {self.at:%H:%M:%S}"
+
+
+class Alarm(models.Model):
+    """Something that a person must look at, until it is cleared."""
+
+    class Severity(models.TextChoices):
+        CRITICAL = "critical"  # a promise is at stake
+        WARNING = "warning"  # will become one if nobody looks
+
+    key = models.CharField(
+        max_length=100
+    )  # what it is about, e.g. "hold:17:unresolved"
+    severity = models.CharField(max_length=10, choices=Severity.choices)
+    text = models.CharField(max_length=300)
+    event = models.ForeignKey(
+        GridEvent, on_delete=models.CASCADE, null=True, related_name="alarms"
+    )
+    raised_at = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key"],
+                condition=Q(cleared_at=None),
+                name="one_open_alarm_a_key",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class AuditEntry(models.Model):
+    """An act that moves load or changes who may: who, when, what, why."""
+
+    at = models.DateTimeField()
+    actor = models.CharField(max_length=150)
+    act = models.CharField(max_length=50)
+    subject = models.CharField(max_length=50)
+    why = models.CharField(max_length=200, blank=True)
+    detail = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.act} {self.subject}"
+
+
+class IdempotencyKey(models.Model):
+    """A request that was answered, so that its repetition gets the same answer."""
+
+    client = models.ForeignKey(GridClient, on_delete=models.CASCADE)
+    key = models.CharField(max_length=200)
+    body_hash = models.CharField(max_length=64)  # SHA-256 of the canonical body
+    status = models.PositiveSmallIntegerField()
+    response = models.JSONField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["client", "key"], name="one_answer_per_client_and_key"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,49 @@
+"""Rows that keep senders apart and steps small."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from fleets.models import Program
+
+
+class Sender(models.Model):
+    """A process that sends commands. Its lease is its heartbeat, in real time."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.CharField(max_length=100)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class Envelope(models.Model):
+    """How big a step may be: for one program, or (program null) for all together."""
+
+    program = models.OneToOneField(
+        Program, on_delete=models.CASCADE, null=True, blank=True
+    )
+    max_kw = models.FloatField()
+    max_cars = models.PositiveIntegerField()
+    max_kw_per_minute = models.FloatField()
+    # The one switch: no new holds while it is set; restores go on.
+    holds_stopped_at = models.DateTimeField(null=True, blank=True)
+    holds_stopped_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                models.functions.Coalesce("program", 0), name="one_envelope_of_each"
+            ),
+            models.CheckConstraint(
+                condition=Q(max_kw__gt=0, max_cars__gt=0, max_kw_per_minute__gt=0),
+                name="envelope_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"envelope of {self.program or 'everything'}"

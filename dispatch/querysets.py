@@ -1,0 +1,118 @@
+"""Questions asked of the records of `dispatch`, and the one way to move them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.apps import apps
+from django.db import models, transaction
+
+from dispatch.lifecycle import (
+    OPEN_COMMAND,
+    OPEN_HOLD,
+    RUNNING_EVENT,
+    UNPROVEN_COMMAND,
+    EventStatus,
+    sources,
+)
+
+if TYPE_CHECKING:
+    from dispatch.models import (  # noqa: F401
+        Command,
+        GridEvent,
+        Hold,
+        Participation,
+    )
+
+M = TypeVar("M", bound=models.Model)
+
+
+class LifeQuerySet(models.QuerySet[M]):
+    """Rows with a status, whose moves are in the model's `MOVES`."""
+
+    def move(
+        self, to: str, *, now: datetime, reason: str = "", **values: Any
+    ) -> list[int]:
+        """Move all rows of this set that may go to `to`; return their ids, ascending.
+
+        1. Lock the rows in id order: every writer does, so none waits in a circle.
+        2. Update them, guarded by the statuses that the table allows.
+        3. Write each one's history row, in the same transaction.
+
+        A row that somebody else moved first is not in the answer.
+        """
+        moves = self.model.MOVES  # type: ignore[attr-defined]
+        with transaction.atomic():
+            rows = list(
+                self.filter(status__in=sources(moves, to))
+                .order_by("id")
+                .select_for_update(no_key=True, of=("self",))
+                .values_list("id", "status")
+            )
+            ids = [pk for pk, _ in rows]
+            if ids:
+                self.model._default_manager.filter(pk__in=ids).update(
+                    status=to, **values
+                )
+                self.record(rows, to, now=now, reason=reason)
+        return ids
+
+    def record(
+        self,
+        rows: Iterable[tuple[int, str]],
+        to: str,
+        *,
+        now: datetime,
+        reason: str = "",
+    ) -> None:
+        """Write the history of rows that went from each own status to `to`."""
+        change = apps.get_model("dispatch", "Change")
+        change._default_manager.bulk_create(
+            change(
+                at=now,
+                subject=self.model.SUBJECT,  # type: ignore[attr-defined]
+                subject_id=pk,
+                before=before,
+                after=to,
+                reason=reason[:200],
+            )
+            for pk, before in rows
+        )
+
+
+class GridEventQuerySet(LifeQuerySet["GridEvent"]):
+    def running(self) -> GridEventQuerySet:
+        """Keep events that hold cars or give them back."""
+        return self.filter(status__in=RUNNING_EVENT)
+
+    def alive(self) -> GridEventQuerySet:
+        """Keep events that run or will."""
+        return self.filter(status__in=(EventStatus.SCHEDULED, *RUNNING_EVENT))
+
+    def in_order(self) -> GridEventQuerySet:
+        """Sort as overlaps are decided: priority, then start."""
+        return self.order_by("priority", "starts_at", "id")
+
+
+class ParticipationQuerySet(LifeQuerySet["Participation"]):
+    def claimed(self) -> ParticipationQuerySet:
+        """Keep those by which an event wants its car held."""
+        return self.filter(status="claimed")
+
+
+class HoldQuerySet(LifeQuerySet["Hold"]):
+    def open(self) -> HoldQuerySet:
+        """Keep what is still owed."""
+        return self.filter(status__in=OPEN_HOLD)
+
+
+class CommandQuerySet(LifeQuerySet["Command"]):
+    def open(self) -> CommandQuerySet:
+        """Keep commands that keep others from their car."""
+        return self.filter(status__in=OPEN_COMMAND)
+
+    def unproven(self) -> CommandQuerySet:
+        """Keep commands whose effect no reading has shown."""
+        return self.filter(status__in=UNPROVEN_COMMAND)

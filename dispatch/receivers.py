@@ -1,0 +1,1 @@
+"""What dispatch does when fleets says that something happened."""

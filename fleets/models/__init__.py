@@ -1,0 +1,29 @@
+"""Who: people, the grid they hang on, their cars, what they agreed to, what was read."""
+
+from __future__ import annotations
+
+from fleets.models.grid import Feeder, Substation
+from fleets.models.people import Customer, ProviderAccount, User
+from fleets.models.programs import Enrolment, EnrolmentStatus, Program, Tactic
+from fleets.models.readings import Reading, WebhookDelivery
+from fleets.models.running import Bucket, ProviderToken, SystemClock, VehicleBucket
+from fleets.models.vehicles import Vehicle
+
+__all__ = [
+    "Bucket",
+    "Customer",
+    "Enrolment",
+    "EnrolmentStatus",
+    "Feeder",
+    "Program",
+    "ProviderAccount",
+    "ProviderToken",
+    "Reading",
+    "Substation",
+    "SystemClock",
+    "Tactic",
+    "User",
+    "Vehicle",
+    "VehicleBucket",
+    "WebhookDelivery",
+]

@@ -1,0 +1,109 @@
+"""Programs, and the consent by which one car takes part in one of them."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from fleets.models.vehicles import Vehicle
+from fleets.querysets import EnrolmentQuerySet
+
+
+class Tactic(models.TextChoices):
+    STOP = "stop"  # stop charging, start it again
+    LIMIT = "limit"  # lower the charge limit, set it back
+
+
+class Program(models.Model):
+    """What a utility offers its customers, with its rules."""
+
+    code = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    time_zone = models.CharField(max_length=50, default="UTC")
+    tactic = models.CharField(
+        max_length=10, choices=Tactic.choices, default=Tactic.STOP
+    )
+    # Where a customer set no own preference:
+    ready_by = models.TimeField(default=time(7, 0))
+    minimum_charge_percent = models.FloatField(default=30.0)
+    # Restores: charging kW of the program's cars that they may add up to (null: no
+    # cap), and how fast they may come.
+    restore_cap_kw = models.FloatField(null=True, blank=True)
+    restore_ramp_kw_per_minute = models.FloatField(default=50.0)
+    max_event_hours = models.FloatField(default=4.0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(
+                    minimum_charge_percent__gte=0, minimum_charge_percent__lte=100
+                ),
+                name="program_minimum_is_a_percentage",
+            ),
+            models.CheckConstraint(
+                condition=(Q(restore_cap_kw=None) | Q(restore_cap_kw__gt=0))
+                & Q(restore_ramp_kw_per_minute__gt=0, max_event_hours__gt=0),
+                name="program_restore_rules_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class EnrolmentStatus(models.TextChoices):
+    ACTIVE = "active"  # the car may be held
+    WITHDRAWN = "withdrawn"  # the customer took the consent back
+
+
+class Enrolment(models.Model):
+    """One car in one program: the recorded consent and the customer's preferences."""
+
+    vehicle = models.ForeignKey(
+        Vehicle, on_delete=models.CASCADE, related_name="enrolments"
+    )
+    program = models.ForeignKey(
+        Program, on_delete=models.PROTECT, related_name="enrolments"
+    )
+    status = models.CharField(
+        max_length=10, choices=EnrolmentStatus.choices, default=EnrolmentStatus.ACTIVE
+    )
+    consented_at = models.DateTimeField()
+    consent_wording = models.CharField(max_length=50)  # version of the text agreed to
+    consent_source = models.CharField(max_length=50)  # where it was given
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    # Seven times of day, Monday first; null means the program's.
+    ready_by = ArrayField(models.TimeField(null=True), size=7, default=list, blank=True)
+    minimum_charge_percent = models.FloatField(null=True, blank=True)
+
+    objects = EnrolmentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # A car answers to one program at a time, so two can never both hold it.
+            models.UniqueConstraint(
+                fields=["vehicle"],
+                condition=Q(status=EnrolmentStatus.ACTIVE),
+                name="one_active_enrolment_per_vehicle",
+            ),
+            models.CheckConstraint(
+                condition=Q(minimum_charge_percent=None)
+                | Q(minimum_charge_percent__gte=0, minimum_charge_percent__lte=100),
+                name="enrolment_minimum_is_a_percentage",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=EnrolmentStatus.ACTIVE, withdrawn_at=None)
+                | Q(status=EnrolmentStatus.WITHDRAWN, withdrawn_at__isnull=False),
+                name="enrolment_withdrawal_has_its_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(ready_by__len=0) | Q(ready_by__len=7),
+                name="enrolment_ready_by_is_a_week",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.vehicle} in {self.program}"

@@ -1,0 +1,1 @@
+"""Wires the apps: settings, processes, the queue."""

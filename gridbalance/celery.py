@@ -1,0 +1,67 @@
+"""The Celery app and the whole periodic schedule.
+
+Rows are the truth; the queue only wakes. Messages may be lost, doubled or late: every
+task reads what is due from PostgreSQL and may run at any time without harm.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from django.conf import settings
+from kombu import Exchange, Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gridbalance.settings")
+
+app = Celery("gridbalance")
+
+# The anonymous exchange routes by queue name and keeps no bindings in Redis: a FLUSHALL
+# would take them along, and messages would vanish in silence until a restart.
+NOWHERE = Exchange("", type="direct")
+
+app.conf.update(
+    broker_url=settings.CELERY_BROKER_URL,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        # Engine rule 13: a hung broker must not hang whoever wakes.
+        "socket_timeout": settings.BROKER_TIMEOUT_SECONDS,
+        "socket_connect_timeout": settings.BROKER_TIMEOUT_SECONDS,
+        "health_check_interval": 10,
+    },
+    task_queues=[
+        # Two kinds of worker, so that hanging calls never hold up a tick.
+        Queue("control", NOWHERE, routing_key="control"),
+        Queue("fanout", NOWHERE, routing_key="fanout"),
+    ],
+    task_default_queue="control",
+    task_default_exchange="",
+    task_default_routing_key="control",
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    worker_enable_remote_control=False,  # its replies would live in Redis for ever
+    beat_max_loop_interval=1,
+    timezone="UTC",
+    enable_utc=True,
+)
+app.autodiscover_tasks(["fleets", "dispatch"])
+
+_tick = settings.TICK_SECONDS
+app.conf.beat_schedule = {
+    # One turn of the loop for every running event; readings wake it earlier.
+    "tick": {"task": "dispatch.tasks.tick", "schedule": _tick,
+             "options": {"queue": "control", "expires": _tick}},
+    # What the wakes of receivers and ticks lost: a sender that finds nothing ends.
+    "send": {"task": "dispatch.tasks.send", "schedule": _tick,
+             "options": {"queue": "fanout", "expires": _tick}},
+    # Webhooks whose wake got lost.
+    "take-in": {"task": "fleets.tasks.take_in", "schedule": _tick,
+                "options": {"queue": "control", "expires": _tick}},
+    # Partitions ahead of the clock (which may run fast), old ones and messages dropped.
+    "keep-house": {"task": "dispatch.tasks.keep_house", "schedule": 60,
+                   "options": {"queue": "control", "expires": 60}},
+}  # fmt: skip
