@@ -10,4 +10,4 @@ class DispatchConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to fleets."""
-        from dispatch import receivers  # noqa: F401, PLC0415
+        from dispatch import receivers  # noqa: F401

@@ -14,7 +14,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("GRIDBALANCE_DATA_DIR", str(BASE_DIR / ".gridbalance")))
 EMBEDDED = embedded.addresses(DATA_DIR)
 
-# --- Django -------------------------------------------------------------------------
+# --- Django ---
 DEBUG = env.switch("DEBUG", False)
 # Generated once per checkout; several hosts must share one SECRET_KEY.
 SECRET_KEY = env.text("SECRET_KEY") or env.kept_secret(DATA_DIR / "secret_key")
@@ -84,7 +84,7 @@ TIME_ZONE = env.text("TIME_ZONE", "UTC")  # what people on pages see
 LANGUAGE_CODE = "en-gb"
 USE_I18N = False
 
-# --- Where things are ---------------------------------------------------------------
+# --- Where things are ---
 DATABASE_URL = env.text("DATABASE_URL", EMBEDDED.database_url)
 REDIS_URL = env.text("REDIS_URL", EMBEDDED.redis_url)
 DATABASES = {
@@ -104,12 +104,12 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# --- Celery (the queue only wakes; rows are the truth) --------------------------------
+# --- Celery (the queue only wakes; rows are the truth) ---
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", REDIS_URL)
 BROKER_TIMEOUT_SECONDS = env.number("BROKER_TIMEOUT_SECONDS", 0.5)
 TICK_SECONDS = env.number("TICK_SECONDS", 5.0)  # real seconds between two ticks
 
-# --- Vehicle provider -----------------------------------------------------------------
+# --- Vehicle provider ---
 SMARTCAR_CLIENT_ID = env.text("SMARTCAR_CLIENT_ID")
 SMARTCAR_CLIENT_SECRET = env.text("SMARTCAR_CLIENT_SECRET")
 # Signs webhooks: neither the client secret nor the access token.
@@ -131,12 +131,12 @@ VEHICLE_CALLS_PER_MONTH = env.number("VEHICLE_CALLS_PER_MONTH", 500)
 RESTORE_RESERVE_SHARE = env.number("RESTORE_RESERVE_SHARE", 0.2)
 RESTORE_RESERVE_CALLS_PER_MONTH = env.number("RESTORE_RESERVE_CALLS_PER_MONTH", 10)
 
-# --- Engine (real time) -----------------------------------------------------------------
+# --- Engine (real time) ---
 SENDER_HEARTBEAT_SECONDS = env.number("SENDER_HEARTBEAT_SECONDS", 5)
 SENDER_DEAD_SECONDS = env.number("SENDER_DEAD_SECONDS", 20)
 FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 500))
 
-# --- REST, OAuth2, OpenAPI --------------------------------------------------------------
+# --- REST, OAuth2, OpenAPI ---
 OAUTH2_PROVIDER_APPLICATION_MODEL = "dispatch.GridClient"
 OAUTH2_PROVIDER = {
     "SCOPES": {
@@ -167,7 +167,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-# --- Security ---------------------------------------------------------------------------
+# --- Security ---
 SECURE = env.switch("SECURE", False)  # behind TLS: cookies and HSTS follow
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if SECURE else 0
@@ -187,7 +187,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- Logs -------------------------------------------------------------------------------
+# --- Logs ---
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
