@@ -18,7 +18,6 @@ create table dispatch_change (
     primary key (id, at)
 ) partition by range (at);
 alter sequence dispatch_change_id_seq owned by dispatch_change.id;
-create index change_of_one on dispatch_change (subject, subject_id, at);
 create table dispatch_change_default partition of dispatch_change default;
 """
 
