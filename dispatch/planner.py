@@ -1,0 +1,350 @@
+"""The control law: what to hold, spare and restore now. Pure; see planner.md.
+
+    decide(program, cars, events, provider, now) -> intents with reasons
+
+The start of an event, the catch of a car that plugs in, the substitute for one that did
+not respond, and the restore by slack under a cap are this one function at different
+moments. It keeps no memory: all it knows is in its arguments, so it survives any crash,
+and a dry run is the same call over a simulated fleet.
+
+Arrays are as long as the fleet (n), one place a car; times are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Texts = NDArray[np.str_]
+
+
+class Act(StrEnum):
+    """What is to be done with one car."""
+
+    HOLD = "hold"  # stop it; what it is owed is written down first
+    SPARE = "spare"  # leave it alone, and say why
+    RESTORE = "restore"  # give it back
+    DROP = "drop"  # nothing was taken from it yet: let go
+
+
+class Reason(StrEnum):
+    """Why; shown to operators and customers in these words."""
+
+    # held
+    TARGET = "counts towards the target"
+    ALL = "event without a target"
+    # spared, in the order in which they are tested
+    UNKNOWN = "state unknown"
+    UNPLUGGED = "not plugged in"
+    AWAY = "not at home"
+    HOME_UNKNOWN = "not known to be at home"
+    NOT_CHARGING = "not charging"
+    UNABLE = "cannot be stopped and started"
+    BELOW_MINIMUM = "below minimum charge"
+    READY_BY = "would be late"
+    NO_CALLS = "no calls left this month"
+    REFUSED = "could not be held"  # judged anew when the car has something to say
+    STOPPED = "new holds are stopped"
+    NO_ROOM = "restore would not fit"
+    ENOUGH = "target met without it"
+    # restored
+    OPTED_OUT = "customer opted out"
+    WITHDRAWN = "customer withdrew"
+    LATEST_START = "latest start for its departure"
+    EVENT_OVER = "event over"
+
+
+class Standing(StrEnum):
+    """Where a car stands with an event."""
+
+    NONE = ""
+    CLAIMED = "claimed"
+    SPARED = "spared"
+    ENDED = "ended"
+
+
+class Debt(StrEnum):
+    """What the car's open hold is at, as far as decisions go."""
+
+    NONE = ""
+    UNTAKEN = "untaken"  # no stop can have reached the car
+    TAKEN = "taken"  # it may be stopped, or is
+    BUSY = "busy"  # a command is on the wire: its outcome comes first
+    RESTORING = "restoring"
+
+
+@dataclass(frozen=True)
+class Cars:
+    """A program's cars, and those that it still owes something."""
+
+    vehicle_id: Ints
+    consented: Bools  # an active enrolment in the program
+    known: Bools  # its state is known, and recent enough to act upon
+    plugged_in: Bools
+    charging: Bools
+    at_home: Bools
+    away: Bools
+    able: Bools  # can be stopped, and started again, at its present charge
+    soc_percent: Floats
+    minimum_percent: Floats
+    power_kw: Floats  # what it draws, or would
+    latest_start: Floats  # still ready by its departure, if it charges from then on
+    calls_left: Ints  # this month, beyond the reserve for its restore
+    debt: Texts  # Debt
+    held_kw: Floats  # 0 without an open hold
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event that runs, with each car's standing."""
+
+    event_id: int
+    holding: bool  # active: holds and catches; otherwise it only restores
+    holds_stopped: bool  # the switch: no new holds, restores go on
+    ends_at: float
+    target_kw: float | None
+    aimed: Bools  # at these cars
+    opted_out: Bools
+    standing: Texts  # Standing
+    reason: Texts  # Reason of that standing
+    has_news: Bools  # the car reported since it was judged
+
+
+@dataclass(frozen=True)
+class Program:
+    """The rules for restoring, and what is going on already."""
+
+    restore_cap_kw: float  # inf: none
+    restore_ramp_kw_per_minute: float
+    charging_kw: float  # drawn by its cars now, restores on their way included
+    restored_kw_last_minute: float
+
+
+@dataclass(frozen=True)
+class Provider:
+    """What the provider lets us do, and what is owed through it already."""
+
+    reserve_calls: float  # kept for restores, at once
+    restores_per_minute: float  # half of the present rate (promise 3)
+    owed_latest_starts: Floats  # of every open hold, of all programs
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One car, one act, one reason."""
+
+    act: Act
+    place: int  # of the car in the arrays
+    event_id: int  # 0: of no event in particular
+    reason: Reason
+
+
+# A car is given back this long before its latest start: one lost command, its read and
+# its repetition fit in between for most makes.
+MARGIN_SECONDS = 1200.0
+# Deadlines are compared in steps of a minute, over a day and a half.
+STEP_SECONDS = 60.0
+STEPS = 36 * 60
+
+
+def decide(
+    program: Program,
+    cars: Cars,
+    events: Sequence[Event],
+    provider: Provider,
+    *,
+    now: float,
+) -> list[Intent]:
+    """Return what to do now; `events` in the order in which overlaps are decided."""
+    intents = list(_give_back(program, cars, events, provider, now))
+    room = Room(provider, now)
+    taken: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
+    for event in events:
+        if event.holding:
+            for intent in _judge(cars, event, room, taken):
+                if intent.act is Act.HOLD:
+                    taken[intent.place] = True
+                intents.append(intent)
+    return intents
+
+
+def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Intent]:
+    """Yield holds and spares of one holding event, changes alone."""
+    ended = event.standing == Standing.ENDED
+    open_to_us = event.aimed & cars.consented & ~event.opted_out & ~ended
+    owed = (cars.debt != Debt.NONE) | taken
+
+    # Another event holds it already: this one joins in, without a command.
+    joined = open_to_us & ((cars.debt == Debt.TAKEN) | taken)
+    joined &= event.standing != Standing.CLAIMED
+    why = Reason.ALL if event.target_kw is None else Reason.TARGET
+    for place in np.flatnonzero(joined):
+        yield Intent(Act.HOLD, int(place), event.event_id, why)
+
+    free = open_to_us & ~owed
+    verdicts = _reasons_to_spare(cars, event)
+    eligible = np.flatnonzero(free & (verdicts == ""))
+    mine = (event.standing == Standing.CLAIMED) & event.aimed & ~event.opted_out
+    held_kw = float(cars.held_kw[mine & owed].sum() + cars.power_kw[joined].sum())
+    for place in _longest_slack_first(cars, eligible):
+        if event.holds_stopped:
+            verdicts[place] = Reason.STOPPED
+        elif event.target_kw is not None and held_kw >= event.target_kw:
+            verdicts[place] = Reason.ENOUGH
+        elif not room.take(cars.latest_start[place], event.ends_at):
+            verdicts[place] = Reason.NO_ROOM
+        else:
+            held_kw += float(cars.power_kw[place])
+            yield Intent(Act.HOLD, int(place), event.event_id, why)
+
+    changed = (event.standing != Standing.SPARED) | (event.reason != verdicts)
+    for place in np.flatnonzero(free & (verdicts != "") & changed):
+        reason = Reason(verdicts[place])
+        yield Intent(Act.SPARE, int(place), event.event_id, reason)
+
+
+def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
+    """Return each car's first reason to be left alone, or "" (n)."""
+    unheard = (event.reason == Reason.REFUSED) & ~event.has_news
+    tests = [
+        (~cars.known, Reason.UNKNOWN),
+        (~cars.plugged_in, Reason.UNPLUGGED),
+        (cars.away, Reason.AWAY),
+        (~cars.at_home, Reason.HOME_UNKNOWN),
+        (~cars.charging, Reason.NOT_CHARGING),
+        (~cars.able, Reason.UNABLE),
+        (cars.soc_percent < cars.minimum_percent, Reason.BELOW_MINIMUM),
+        (cars.latest_start < event.ends_at + MARGIN_SECONDS, Reason.READY_BY),
+        (cars.calls_left <= 0, Reason.NO_CALLS),
+        (unheard, Reason.REFUSED),
+    ]
+    verdicts: Texts = np.select(
+        [test for test, _ in tests],
+        [np.array(str(reason), dtype="U40") for _, reason in tests],
+        default=np.array("", dtype="U40"),
+    )
+    return verdicts
+
+
+def _longest_slack_first(cars: Cars, places: Ints) -> list[int]:
+    """Sort cars that can wait longest first, then those that bring most per call."""
+    order = np.lexsort(
+        (
+            cars.vehicle_id[places],
+            -cars.power_kw[places],
+            -cars.latest_start[places],
+        )
+    )
+    return [int(place) for place in places[order]]
+
+
+class Room:
+    """How many restores still fit before their latest starts (promise 3).
+
+    Restores of equal length on one channel, each with a deadline, all fit if and only
+    if for every moment t the number due by t is at most what the channel carries by
+    then (earliest deadline first is optimal: Jackson 1955). `spare[k]` is that
+    difference at step k; a further restore takes one from every step after its own.
+    """
+
+    def __init__(self, provider: Provider, now: float) -> None:
+        self._provider = provider
+        self._now = now
+        owed = provider.owed_latest_starts
+        steps = np.clip((owed - now) // STEP_SECONDS, 0, STEPS - 1)
+        counts = np.bincount(steps.astype(np.int64), minlength=STEPS)
+        self._due_by: Floats = np.cumsum(counts).astype(float)
+
+    def take(self, latest_start: float, ends_at: float) -> bool:
+        """Book one restore after `ends_at`, or return False when it does not fit."""
+        step = int((min(latest_start, 1e12) - self._now) // STEP_SECONDS)
+        step = min(step, STEPS - 1)
+        if step < 0:
+            return False
+        times = self._now + np.arange(step, STEPS) * STEP_SECONDS
+        minutes = np.maximum(times - max(ends_at, self._now), 0.0) / 60.0
+        carried = (
+            self._provider.reserve_calls + self._provider.restores_per_minute * minutes
+        )
+        if np.any(self._due_by[step:] + 1 > carried):
+            return False
+        self._due_by[step:] += 1
+        return True
+
+
+def _give_back(
+    program: Program,
+    cars: Cars,
+    events: Sequence[Event],
+    provider: Provider,
+    now: float,
+) -> Iterator[Intent]:
+    """Yield restores: those that cannot wait, then by least slack under the cap."""
+    wanted: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
+    opted_out = wanted.copy()
+    for event in events:
+        claimed = event.standing == Standing.CLAIMED
+        if event.holding:
+            wanted |= claimed & event.aimed & ~event.opted_out
+        opted_out |= event.opted_out
+    wanted &= cars.consented
+
+    untaken = cars.debt == Debt.UNTAKEN
+    for place in np.flatnonzero(untaken & ~wanted):
+        yield Intent(Act.DROP, int(place), 0, Reason.EVENT_OVER)
+    for place in np.flatnonzero(untaken & wanted & ~cars.charging):
+        yield Intent(Act.DROP, int(place), 0, Reason.NOT_CHARGING)
+
+    taken = cars.debt == Debt.TAKEN
+    pressing = taken & (cars.latest_start <= _must_start_by(cars, taken, provider, now))
+    persons = taken & ~wanted & (opted_out | ~cars.consented)
+    spent_kw = 0.0
+    for place in np.flatnonzero(pressing | persons):
+        if not cars.consented[place]:
+            reason = Reason.WITHDRAWN
+        elif persons[place]:
+            reason = Reason.OPTED_OUT
+        else:
+            reason = Reason.LATEST_START
+        spent_kw += float(cars.held_kw[place])
+        yield Intent(Act.RESTORE, int(place), 0, reason)
+
+    queue = np.flatnonzero(taken & ~wanted & ~pressing & ~persons)
+    order = np.lexsort((cars.vehicle_id[queue], cars.latest_start[queue]))
+    charging_kw = program.charging_kw + spent_kw
+    minute_kw = program.restored_kw_last_minute + spent_kw
+    for place in queue[order]:
+        kw = float(cars.held_kw[place])
+        # One car always may: a cap below a single car would keep it for ever.
+        over_cap = charging_kw + kw > program.restore_cap_kw and charging_kw > 0
+        over_ramp = (
+            minute_kw + kw > program.restore_ramp_kw_per_minute and minute_kw > 0
+        )
+        if over_cap or over_ramp:
+            break
+        charging_kw += kw
+        minute_kw += kw
+        yield Intent(Act.RESTORE, int(place), 0, Reason.EVENT_OVER)
+
+
+def _must_start_by(
+    cars: Cars, taken: Bools, provider: Provider, now: float
+) -> NDArray[np.float64]:
+    """Return, per car, the latest start from which it must be restored now (n).
+
+    The margin alone would do if calls were free; the k-th in line also waits for the
+    k - 1 before it at half of the provider's rate.
+    """
+    bound = np.full(len(cars.vehicle_id), now + MARGIN_SECONDS)
+    places = np.flatnonzero(taken)
+    in_line = places[np.argsort(cars.latest_start[places], kind="stable")]
+    beyond = np.maximum(np.arange(len(in_line)) - provider.reserve_calls, 0.0)
+    bound[in_line] += beyond / max(provider.restores_per_minute, 1e-9) * 60.0
+    return bound

@@ -1,0 +1,124 @@
+"""What becomes of a command after one call. Pure: an outcome in, a decision out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch.lifecycle import CommandStatus
+from fleets.providers.base import (
+    AccessRevoked,
+    Asleep,
+    CarState,
+    NothingToDo,
+    OutcomeUnknown,
+    ProviderError,
+    QuotaSpent,
+    Receipt,
+    Refused,
+    TryLater,
+)
+
+# First waits of a backoff that doubles, in simulated seconds, and where it ends.
+BACKOFF_SECONDS = 30.0
+BACKOFF_TOP_SECONDS = 900.0
+# A sleeping car is left alone for longer: each try may cost its 12 V battery.
+ASLEEP_SECONDS = 120.0
+# A restore that was refused is tried again at this pace, for as long as it is owed: the
+# owner signs in again, the plan is raised, the car comes back from service.
+REFUSED_RESTORE_SECONDS = 600.0
+# The read that follows an unknown outcome waits for the maker to calm down.
+READ_AFTER_UNKNOWN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a decision depends on beside the outcome."""
+
+    is_restore: bool
+    number: int  # 1 for the first call
+    may_have_landed: bool  # an earlier call may have reached the car
+    freshness_seconds: float  # how old the make's newest data may be
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The command's next status, and what else follows."""
+
+    status: CommandStatus
+    code: str = ""
+    request_id: str = ""
+    wait_seconds: float = 0.0  # until it is due again, if queued
+    read_seconds: float | None = None  # until the car is asked, if not proven
+    may_have_landed: bool = False
+    nothing_taken: bool = False  # the hold that it was for closes
+    alarm: bool = False  # a person should know
+
+
+def backoff_seconds(number: int, first: float = BACKOFF_SECONDS) -> float:
+    """Return the wait after the `number`th failed try (1 is the first)."""
+    return float(min(first * 2 ** min(number - 1, 10), BACKOFF_TOP_SECONDS))
+
+
+def decide(outcome: Receipt | ProviderError, attempt: Attempt) -> Decision:
+    """Say what becomes of a command whose call ended in `outcome`."""
+    if isinstance(outcome, Receipt):
+        return Decision(
+            CommandStatus.ACCEPTED,
+            request_id=outcome.request_id,
+            # Webhooks come first; the read is for those that got lost.
+            read_seconds=attempt.freshness_seconds + READ_AFTER_UNKNOWN_SECONDS,
+            may_have_landed=True,
+        )
+    told = {"code": outcome.code[:80], "request_id": outcome.request_id[:80]}
+    if isinstance(outcome, OutcomeUnknown):
+        return Decision(
+            CommandStatus.UNKNOWN,
+            **told,
+            read_seconds=READ_AFTER_UNKNOWN_SECONDS,
+            may_have_landed=True,
+        )
+    if isinstance(outcome, NothingToDo):
+        return _nothing_to_do(outcome, attempt, told)
+    if isinstance(outcome, TryLater):
+        first = ASLEEP_SECONDS if isinstance(outcome, Asleep) else BACKOFF_SECONDS
+        return Decision(
+            CommandStatus.QUEUED,
+            **told,
+            wait_seconds=outcome.wait_seconds or backoff_seconds(attempt.number, first),
+            may_have_landed=attempt.may_have_landed,
+        )
+    if attempt.is_restore and isinstance(outcome, Refused):
+        return Decision(
+            CommandStatus.QUEUED,
+            **told,
+            wait_seconds=REFUSED_RESTORE_SECONDS,
+            may_have_landed=attempt.may_have_landed,
+            alarm=isinstance(outcome, AccessRevoked | QuotaSpent),
+        )
+    return Decision(
+        CommandStatus.FAILED,
+        **told,
+        may_have_landed=attempt.may_have_landed,
+        nothing_taken=not attempt.is_restore and not attempt.may_have_landed,
+        alarm=attempt.is_restore,
+    )
+
+
+def _nothing_to_do(
+    outcome: NothingToDo, attempt: Attempt, told: dict[str, str]
+) -> Decision:
+    """Judge a car that says it is beyond the command already.
+
+    A start is never closed by words: only a reading shows that the car charges, is
+    full, or has gone. A stop that found nothing to stop has taken nothing, unless an
+    earlier one of ours may be the reason.
+    """
+    if attempt.is_restore or attempt.may_have_landed:
+        return Decision(
+            CommandStatus.ACCEPTED, **told, read_seconds=0.0, may_have_landed=True
+        )
+    if outcome.state is CarState.CHARGING:  # odd for a stop: look, then decide
+        return Decision(
+            CommandStatus.UNKNOWN, **told, read_seconds=0.0, may_have_landed=True
+        )
+    return Decision(CommandStatus.FAILED, **told, nothing_taken=True)

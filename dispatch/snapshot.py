@@ -1,0 +1,297 @@
+"""Observe: rows to the planner's arrays, all of one moment.
+
+Three queries a program, whatever the number of cars; two more an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from django.conf import settings
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q
+
+from dispatch import planner
+from dispatch.lifecycle import (
+    OPEN_HOLD,
+    CommandStatus,
+    EventStatus,
+    HoldStatus,
+)
+from dispatch.models import Envelope, GridEvent, Hold, Participation
+from dispatch.planner import Debt
+from fleets import charging
+from fleets.models import Bucket, Program, Vehicle
+from fleets.providers import throttle
+
+# A car that charges reports every few percent; one that was charging and has been
+# silent for longer may have done anything since.
+CHARGING_IS_KNOWN_FOR = timedelta(hours=3)
+UNKNOWN_LIMIT_PERCENT = 100.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What `planner.decide` needs for one program at one moment."""
+
+    program: planner.Program
+    cars: planner.Cars
+    events: list[planner.Event]
+    provider: planner.Provider
+
+
+# One row a car of the program, and one a car that it still owes something: a customer
+# who withdrew, a car that was sold. The newest command of the open hold comes along.
+CARS = """
+select
+    v.id as vehicle_id,
+    e.id is not null as consented,
+    coalesce(
+        v.observed_at is not null
+        and v.is_plugged_in is not null
+        and (not coalesce(v.is_charging, false) or v.observed_at >= %(known_since)s),
+        false
+    ) as known,
+    coalesce(v.is_plugged_in, false) as plugged_in,
+    coalesce(v.is_charging, false) as charging,
+    coalesce(v.is_home, false) as at_home,
+    not coalesce(v.is_home, true) as away,
+    v.can_stop and v.can_start
+        and coalesce(v.soc_percent, 0) >= v.commands_from_soc_percent as able,
+    coalesce(v.soc_percent, 0) as soc_percent,
+    coalesce(e.minimum_charge_percent, %(minimum_percent)s) as minimum_percent,
+    coalesce(nullif(v.power_kw, 0), v.usual_power_kw) as power_kw,
+    coalesce(v.limit_percent, %(unknown_limit)s) as limit_percent,
+    v.battery_kwh,
+    v.usual_power_kw,
+    coalesce(e.ready_by, '{}') as ready_by,
+    %(month_calls)s - %(month_reserve)s - case
+        when b.month = %(month)s then b.calls_this_month else 0 end as calls_left,
+    coalesce(h.status, '') as hold,
+    coalesce(h.power_kw, 0) as held_kw,
+    -- what was promised when it was taken; a later look may only make it earlier
+    coalesce(extract(epoch from h.latest_start_at), 'infinity') as promised_start,
+    coalesce(c.status, '') as command,
+    coalesce(c.may_have_landed, false) as may_have_landed,
+    coalesce(c.is_restore, false) as is_restore,
+    coalesce(extract(epoch from v.observed_at), '-infinity') as observed_at
+from fleets_vehicle v
+left join fleets_enrolment e
+    on e.vehicle_id = v.id and e.program_id = %(program)s and e.status = 'active'
+left join fleets_vehiclebucket b on b.vehicle_id = v.id
+left join dispatch_hold h
+    on h.vehicle_id = v.id and h.status = any(%(open_hold)s)
+    and exists (
+        select from dispatch_gridevent g
+        where g.id = h.event_id and g.program_id = %(program)s
+    )
+left join lateral (
+    select status, may_have_landed, is_restore from dispatch_command
+    where hold_id = h.id order by id desc limit 1
+) c on true
+where e.id is not null or h.id is not null
+order by v.id
+"""
+
+Columns = dict[str, list[Any]]
+
+
+def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Snapshot:
+    """Return one program's arrays; `events` in the order of `in_order()`."""
+    columns = _columns(program, now)
+    cars = _cars(program, columns, now)
+    observed_at = np.array(columns["observed_at"], dtype=float)
+    return Snapshot(
+        program=_program(program, now),
+        cars=cars,
+        events=[_event(event, cars, observed_at) for event in events],
+        provider=provider(now),
+    )
+
+
+def provider(now: datetime) -> planner.Provider:
+    """Return what the provider lets us give back, at half of its present rate."""
+    bucket = Bucket.objects.filter(name=throttle.APPLICATION).first()
+    owed = Hold.objects.open().values_list("latest_start_at", flat=True)
+    return planner.Provider(
+        reserve_calls=throttle.reserve_calls(bucket) if bucket else 0.0,
+        restores_per_minute=throttle.calls_per_minute() / 2.0,
+        owed_latest_starts=np.array(
+            [moment.timestamp() if moment else np.inf for moment in owed], dtype=float
+        ),
+    )
+
+
+def _columns(program: Program, now: datetime) -> Columns:
+    """Return the rows of `CARS` as lists by name."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CARS,
+            {
+                "program": program.pk,
+                "minimum_percent": program.minimum_charge_percent,
+                "unknown_limit": UNKNOWN_LIMIT_PERCENT,
+                "known_since": now - CHARGING_IS_KNOWN_FOR,
+                "month": throttle.month_of(now),
+                "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
+                "month_reserve": settings.RESTORE_RESERVE_CALLS_PER_MONTH,
+                "open_hold": [str(status) for status in OPEN_HOLD],
+            },
+        )
+        names = [column.name for column in cursor.description]
+        rows = cursor.fetchall()
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
+    def floats(name: str) -> planner.Floats:
+        return np.array(columns[name], dtype=float)
+
+    def bools(name: str) -> planner.Bools:
+        return np.array(columns[name], dtype=bool)
+
+    hours = charging.hours_needed(
+        floats("soc_percent"),
+        floats("limit_percent"),
+        floats("battery_kwh"),
+        floats("usual_power_kw"),
+    )
+    latest_start = _ready_by(program, columns["ready_by"], now) - hours * 3600.0
+    return planner.Cars(
+        vehicle_id=np.array(columns["vehicle_id"], dtype=np.int64),
+        consented=bools("consented"),
+        known=bools("known"),
+        plugged_in=bools("plugged_in"),
+        charging=bools("charging"),
+        at_home=bools("at_home"),
+        away=bools("away"),
+        able=bools("able"),
+        soc_percent=floats("soc_percent"),
+        minimum_percent=floats("minimum_percent"),
+        power_kw=floats("power_kw"),
+        latest_start=np.minimum(latest_start, floats("promised_start")),
+        calls_left=np.array(columns["calls_left"], dtype=np.int64),
+        debt=_debt(columns),
+        held_kw=floats("held_kw"),
+    )
+
+
+def _ready_by(
+    program: Program, weeks: Sequence[Sequence[time | None]], now: datetime
+) -> planner.Floats:
+    """Return each car's next departure; there are few different weeks."""
+    zone = ZoneInfo(program.time_zone)
+
+    @cache
+    def moment(week: tuple[time | None, ...]) -> float:
+        return charging.next_ready_by(
+            week, program.ready_by, zone=zone, now=now
+        ).timestamp()
+
+    return np.array([moment(tuple(week)) for week in weeks], dtype=float)
+
+
+def _debt(columns: Columns) -> planner.Texts:
+    """Return how far each open hold has come (n)."""
+    hold = np.array(columns["hold"], dtype=str)
+    command = np.array(columns["command"], dtype=str)
+    landed = np.array(columns["may_have_landed"], dtype=bool)
+    is_restore = np.array(columns["is_restore"], dtype=bool)
+    given = np.isin(hold, [str(HoldStatus.RESTORING), str(HoldStatus.UNRESOLVED)])
+    choices = [
+        (hold == "", Debt.NONE),
+        (given, Debt.RESTORING),
+        (command == str(CommandStatus.SENDING), Debt.BUSY),
+        ((hold == str(HoldStatus.TAKING)) & ~landed & ~is_restore, Debt.UNTAKEN),
+    ]
+    debts: planner.Texts = np.select(
+        [test for test, _ in choices],
+        [np.array(str(debt), dtype="U12") for _, debt in choices],
+        default=np.array(str(Debt.TAKEN), dtype="U12"),
+    )
+    return debts
+
+
+def _program(program: Program, now: datetime) -> planner.Program:
+    """Return the rules and what its cars draw, or will from restores on their way."""
+    owed = Hold.objects.open().filter(vehicle=OuterRef("pk"))
+    charging_kw = sum(
+        power or usual
+        for power, usual in Vehicle.objects.enrolled(program)
+        .charging()
+        .exclude(Exists(owed))
+        .values_list("power_kw", "usual_power_kw")
+    )
+    restoring = Hold.objects.filter(
+        event__program=program, status=HoldStatus.RESTORING
+    ).values_list("power_kw", "restoring_at")
+    a_minute_ago = now - timedelta(minutes=1)
+    restored = Hold.objects.filter(
+        event__program=program, restoring_at__gt=a_minute_ago
+    ).values_list("power_kw", flat=True)
+    cap = program.restore_cap_kw
+    return planner.Program(
+        restore_cap_kw=float("inf") if cap is None else cap,
+        restore_ramp_kw_per_minute=program.restore_ramp_kw_per_minute,
+        charging_kw=float(charging_kw) + sum(kw for kw, _ in restoring),
+        restored_kw_last_minute=float(sum(restored)),
+    )
+
+
+def _event(
+    event: GridEvent, cars: planner.Cars, observed_at: planner.Floats
+) -> planner.Event:
+    n = len(cars.vehicle_id)
+    standing = np.full(n, "", dtype="U12")
+    reason = np.full(n, "", dtype="U40")
+    judged_at = np.full(n, np.inf)
+    opted_out = np.zeros(n, dtype=bool)
+    rows = Participation.objects.filter(event=event).values_list(
+        "vehicle_id", "status", "reason", "judged_at", "opted_out_at"
+    )
+    places = {int(pk): place for place, pk in enumerate(cars.vehicle_id)}
+    for vehicle_id, status, why, judged, opted in rows:
+        place = places.get(vehicle_id)
+        if place is not None:
+            standing[place], reason[place] = status, why
+            judged_at[place] = judged.timestamp()
+            opted_out[place] = opted is not None
+    stopped = Envelope.objects.filter(
+        Q(program=event.program_id) | Q(program=None), holds_stopped_at__isnull=False
+    )
+    return planner.Event(
+        event_id=event.pk,
+        holding=event.status == EventStatus.ACTIVE,
+        holds_stopped=stopped.exists(),
+        ends_at=event.ends_at.timestamp(),
+        target_kw=event.target_kw,
+        aimed=_aimed(event, cars),
+        opted_out=opted_out,
+        standing=standing,
+        reason=reason,
+        has_news=observed_at > judged_at,
+    )
+
+
+def _aimed(event: GridEvent, cars: planner.Cars) -> planner.Bools:
+    """Say which cars the event is aimed at: feeders and single cars both narrow it."""
+    vehicles = set(event.vehicles.values_list("pk", flat=True))
+    feeders = set(event.feeders.values_list("pk", flat=True))
+    aimed: planner.Bools = np.ones(len(cars.vehicle_id), dtype=bool)
+    if vehicles:
+        aimed &= np.isin(cars.vehicle_id, list(vehicles))
+    if feeders:
+        on_them = Vehicle.objects.filter(feeder__in=feeders).values_list("pk")
+        aimed &= np.isin(cars.vehicle_id, [pk for (pk,) in on_them])
+    return aimed
+
+
+def moment_of(seconds: float) -> datetime | None:
+    """Return a planner's moment as a datetime (UTC); None when it never comes."""
+    return datetime.fromtimestamp(seconds, UTC) if np.isfinite(seconds) else None

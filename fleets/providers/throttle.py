@@ -1,0 +1,204 @@
+"""How many calls may leave now: buckets as PostgreSQL rows, shared by all senders.
+
+    with throttle.budget(now) as budget:      # inside the transaction that claims
+        ... claim at most budget.calls(for_restore=True) ...
+        budget.spend({"TESLA": 12, "FORD": 3})
+
+The application's and the makes' buckets are locked for as long as the claim takes, so
+two senders can never both spend the last call, and losing Redis overdraws nothing. Each
+car's own bucket is a row that the claim's statement tests and lowers by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.db import connection
+
+from fleets.models import Bucket
+from fleets.providers.base import Scope
+
+APPLICATION = "application"
+
+# Tested and lowered in the claim's own statement, beside `b`, the car's bucket, and the
+# parameters that `vehicle_parameters` returns.
+VEHICLE_TOKENS = """
+    least(%(vehicle_capacity)s, b.tokens + %(vehicle_refill)s / 60.0
+        * greatest(0, extract(epoch from %(now)s - b.refilled_at)))
+"""
+VEHICLE_CALLS = """
+    (case when b.month = %(month)s then b.calls_this_month else 0 end)
+"""
+VEHICLE_MAY = f"""
+    coalesce(b.blocked_until, %(now)s) <= %(now)s
+    and {VEHICLE_TOKENS} >= 1
+    and {VEHICLE_CALLS} + %(month_reserve)s < %(month_calls)s
+"""
+VEHICLE_SPEND = f"""
+    tokens = {VEHICLE_TOKENS} - 1,
+    refilled_at = %(now)s,
+    calls_this_month = {VEHICLE_CALLS} + 1,
+    month = %(month)s
+"""
+
+
+def vehicle_parameters(now: datetime, *, for_restore: bool) -> dict[str, object]:
+    """Return the values that the fragments for a car's bucket need."""
+    reserve = 0 if for_restore else settings.RESTORE_RESERVE_CALLS_PER_MONTH
+    return {
+        "now": now,
+        "month": month_of(now),
+        "vehicle_capacity": settings.VEHICLE_BUCKET_CALLS,
+        "vehicle_refill": settings.VEHICLE_REFILL_PER_MINUTE,
+        "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
+        "month_reserve": reserve,
+    }
+
+
+def month_of(now: datetime) -> date:
+    """Return the first day of the month that calls are counted in (UTC)."""
+    return now.date().replace(day=1)
+
+
+@dataclass
+class Budget:
+    """Calls that may leave in this transaction."""
+
+    application: Bucket
+    makes: dict[str, Bucket]
+    now: datetime
+    _spent: dict[str, int] = field(default_factory=dict)
+
+    def calls(self, *, for_restore: bool) -> int:
+        """Return how many calls are left; only restores may draw on the reserve."""
+        if is_blocked(self.application, self.now):
+            return 0
+        kept = 0.0 if for_restore else reserve_calls(self.application)
+        return max(0, int(self.application.tokens - kept))
+
+    def makes_left(self) -> dict[str, int]:
+        """Return the calls left by make; a make that is not listed is not limited."""
+        return {
+            make: 0 if is_blocked(bucket, self.now) else int(bucket.tokens)
+            for make, bucket in self.makes.items()
+        }
+
+    def spend(self, by_make: Mapping[str, int]) -> None:
+        """Take calls that are about to leave out of the buckets."""
+        for make, calls in by_make.items():
+            self.application.tokens -= calls
+            if make in self.makes:
+                self.makes[make].tokens -= calls
+
+
+def reserve_calls(application: Bucket) -> float:
+    """Return the calls of the application's bucket that only restores may use."""
+    return float(application.capacity * settings.RESTORE_RESERVE_SHARE)
+
+
+def is_blocked(bucket: Bucket, now: datetime) -> bool:
+    """Say whether the provider told us to wait."""
+    return bucket.blocked_until is not None and bucket.blocked_until > now
+
+
+@contextmanager
+def budget(now: datetime) -> Iterator[Budget]:
+    """Lock and refill the shared buckets until the surrounding transaction ends."""
+    assert connection.in_atomic_block, "a budget outlives no transaction"
+    _ensure(now)
+    buckets = {
+        bucket.name: bucket
+        for bucket in Bucket.objects.order_by("name").select_for_update()
+    }
+    for bucket in buckets.values():
+        _refill(bucket, now)
+    application = buckets.pop(APPLICATION)
+    makes = {name.removeprefix("make:"): bucket for name, bucket in buckets.items()}
+    yield Budget(application, makes, now)
+    Bucket.objects.bulk_update(
+        [application, *makes.values()],
+        ["tokens", "refilled_at", "capacity", "refill_per_minute"],
+    )
+
+
+def pause(scope: Scope, *, make: str, until: datetime, now: datetime) -> None:
+    """Let everybody wait as the provider told us; an empty bucket goes with it.
+
+    A car's own pause is part of its command's outcome (`pause_vehicles`).
+    """
+    name = APPLICATION if scope is Scope.APPLICATION else f"make:{make}"
+    if scope is Scope.MAKE:
+        Bucket.objects.get_or_create(
+            name=name,
+            defaults={
+                "capacity": settings.MAKE_BUCKET_CALLS,
+                "refill_per_minute": settings.MAKE_REFILL_PER_MINUTE,
+                "refilled_at": now,
+            },
+        )
+    Bucket.objects.filter(name=name).update(
+        tokens=0, refilled_at=now, blocked_until=until
+    )
+
+
+def pause_vehicles(until_by_vehicle: Mapping[int, datetime]) -> None:
+    """Let single cars wait as the provider told us."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            update fleets_vehiclebucket b set blocked_until = pause.until
+            from unnest(%s::bigint[], %s::timestamptz[]) as pause (vehicle_id, until)
+            where b.vehicle_id = pause.vehicle_id
+            """,
+            [list(until_by_vehicle), list(until_by_vehicle.values())],
+        )
+
+
+def calls_per_minute() -> float:
+    """Return the rate at which the application's bucket refills."""
+    return float(settings.PROVIDER_REFILL_PER_MINUTE)
+
+
+def duration_of(calls: int, *, now: datetime) -> timedelta:
+    """Return how long this many calls take at the present state of the bucket."""
+    bucket = Bucket.objects.filter(name=APPLICATION).first()
+    tokens = 0.0
+    wait = timedelta()
+    if bucket is not None:
+        _refill(bucket, now)
+        tokens = bucket.tokens
+        if bucket.blocked_until is not None:
+            wait = max(bucket.blocked_until - now, timedelta())
+    beyond = max(0.0, calls - tokens)
+    return wait + timedelta(minutes=beyond / calls_per_minute())
+
+
+def _ensure(now: datetime) -> None:
+    """Make the application's bucket: empty, since we cannot know what was spent."""
+    Bucket.objects.get_or_create(
+        name=APPLICATION,
+        defaults={
+            "capacity": settings.PROVIDER_BUCKET_CALLS,
+            "refill_per_minute": settings.PROVIDER_REFILL_PER_MINUTE,
+            "refilled_at": now,
+        },
+    )
+
+
+def _refill(bucket: Bucket, now: datetime) -> None:
+    """Bring a bucket up to now. A clock that was set back refills nothing."""
+    if bucket.name == APPLICATION:  # the contract may have changed
+        bucket.capacity = settings.PROVIDER_BUCKET_CALLS
+        bucket.refill_per_minute = settings.PROVIDER_REFILL_PER_MINUTE
+    minutes = max(0.0, (now - bucket.refilled_at).total_seconds() / 60.0)
+    if bucket.blocked_until is not None and bucket.blocked_until > bucket.refilled_at:
+        # What was refilled while we were told to wait is not ours to spend at once.
+        minutes = max(0.0, (now - bucket.blocked_until).total_seconds() / 60.0)
+    bucket.tokens = min(
+        bucket.capacity, bucket.tokens + minutes * bucket.refill_per_minute
+    )
+    bucket.refilled_at = max(now, bucket.refilled_at)
