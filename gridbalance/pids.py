@@ -12,14 +12,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 LOOK_AGAIN_SECONDS = 0.02
 # A log that is longer at the next start begins anew.
 LONGEST_LOG_BYTES = 10_000_000
+STOP_REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -127,19 +129,21 @@ def members(process: ProcessId) -> set[int]:
 
 
 def end(
-    process: ProcessId,
-    *,
+    *processes: ProcessId,
     politely: Iterable[signal.Signals] = (signal.SIGTERM,),
     seconds: float = 10,
 ) -> None:
-    """Ask the process to end, then end its whole group; return when all are gone."""
+    """Ask the processes to end, then end their groups; return when all are gone."""
     for request in politely:
-        if not is_running(process):
-            break
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, request)
-        wait_until_gone(process, seconds=seconds)
-    kill(process)
+        asked = [process for process in processes if is_running(process)]
+        for process in asked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, request)
+        deadline = time.monotonic() + seconds
+        for process in asked:
+            wait_until_gone(process, seconds=deadline - time.monotonic())
+    for process in processes:
+        kill(process)
 
 
 def kill(process: ProcessId) -> None:
@@ -162,6 +166,26 @@ def wait_until_gone(process: ProcessId, *, seconds: float) -> bool:
             return False
         time.sleep(LOOK_AGAIN_SECONDS)
     return True
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back requests to stop until a started process is also recorded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda caught, _: held.append(caught))
+        for number in STOP_REQUESTS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)
 
 
 def _reap(pid: int) -> None:

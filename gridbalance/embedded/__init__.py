@@ -6,8 +6,8 @@ nothing, so settings may call it.
 """
 
 from gridbalance.embedded.errors import EmbeddedError, NotReady
-from gridbalance.embedded.servers import POSTGRES, VALKEY, Embedded
-from gridbalance.embedded.stored import Addresses, addresses
+from gridbalance.embedded.servers import Embedded
+from gridbalance.embedded.stored import POSTGRES, VALKEY, Addresses, addresses
 
 __all__ = [
     "POSTGRES",

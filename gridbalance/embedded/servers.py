@@ -15,12 +15,12 @@ from gridbalance import pids
 from gridbalance.embedded import postgres, stored, valkey
 from gridbalance.embedded.home import Home, open_home, tell
 from gridbalance.embedded.postgres import Postgres
-from gridbalance.embedded.stored import Addresses
+from gridbalance.embedded.stored import POSTGRES, VALKEY, Addresses
 from gridbalance.embedded.valkey import Valkey
 from gridbalance.pids import ProcessId
 
 # In the order of their start; the stop goes the other way round.
-POSTGRES, VALKEY = NAMES = ("postgres", "valkey")
+NAMES = (POSTGRES, VALKEY)
 STOP_SIGNALS = {POSTGRES: postgres.STOP_SIGNALS, VALKEY: valkey.STOP_SIGNALS}
 STOP_SECONDS = 30
 
@@ -44,8 +44,7 @@ class Embedded:
         """Start what does not run yet (both by default); return when it is ready."""
         with self._alone():
             self._set_strange_files_aside()
-            wanted = [name for name in NAMES if name in (names or NAMES)]
-            missing = [name for name in wanted if self.find(name) is None]
+            missing = [name for name in names or NAMES if self.find(name) is None]
             self._leave_taken_ports(missing)
             started = {name: self._spawn(name) for name in missing}
             for name, process in started.items():
@@ -55,9 +54,8 @@ class Embedded:
     def stop(self, *names: str) -> None:
         """Stop what runs (both by default), Valkey first; return when it is gone."""
         with self._alone():
-            for name in reversed(NAMES):
-                if name in (names or NAMES):
-                    self._stop(name)
+            for name in sorted(names or NAMES, key=NAMES.index, reverse=True):
+                self._stop(name)
 
     def restart(self, name: str) -> None:
         """Stop and start one server, at the same port."""
@@ -91,21 +89,22 @@ class Embedded:
         chosen = stored.read(self.data_dir)
         log = self.data_dir / "logs" / "postgres.log"
         return Postgres(
-            self._home, chosen.postgres_port, chosen.password, log, self.fast
+            self._home, chosen.ports[POSTGRES], chosen.password, log, self.fast
         )
 
     @property
     def _server_of_valkey(self) -> Valkey:
         chosen = stored.read(self.data_dir)
         log = self.data_dir / "logs" / "valkey.log"
-        return Valkey(self._home, chosen.valkey_port, chosen.password, log)
+        return Valkey(self._home, chosen.ports[VALKEY], chosen.password, log)
 
     def _server(self, name: str) -> Postgres | Valkey:
         return self._server_of_postgres if name == POSTGRES else self._server_of_valkey
 
     def _spawn(self, name: str) -> ProcessId:
-        process = self._server(name).start()
-        self._record(name, process)
+        with pids.uninterrupted():
+            process = self._server(name).start()
+            self._record(name, process)
         return process
 
     def _stop(self, name: str) -> None:
@@ -114,13 +113,11 @@ class Embedded:
         self._record(name, None)
 
     def _leave_taken_ports(self, names: list[str]) -> None:
-        chosen = stored.read(self.data_dir)
-        ports = {POSTGRES: chosen.postgres_port, VALKEY: chosen.valkey_port}
-        taken = {ports[name] for name in names if not stored.is_free(ports[name])}
-        if taken:
-            stored.move(self.data_dir, taken=taken)
-            shown = ", ".join(str(port) for port in sorted(taken))
-            tell(f"Another program took port {shown}: other ports are stored now.")
+        for name in names:
+            before = stored.read(self.data_dir).ports[name]
+            after = stored.port(self.data_dir, name)
+            if after != before:
+                tell(f"Port {before} is taken: {name} has port {after} from now on.")
 
     def _set_strange_files_aside(self) -> None:
         """Begin anew when the data folder was removed and root's files were not."""

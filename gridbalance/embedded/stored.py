@@ -19,6 +19,7 @@ FILE_NAME = "embedded.json"
 # and enough of them that two checkouts rarely wish for the same.
 FIRST_PORT, PORT_COUNT = 20_000, 10_000
 DATABASE = USER = "gridbalance"
+POSTGRES, VALKEY = "postgres", "valkey"
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,15 @@ class Stored:
     """The content of the file: everything needed to start and to find the servers."""
 
     instance: str
-    postgres_port: int
-    valkey_port: int
-    web_port: int
     password: str
+    ports: dict[str, int]
 
     @property
     def addresses(self) -> Addresses:
         at = f"{self.password}@{LOOPBACK}"
         return Addresses(
-            database_url=f"postgresql://{USER}:{at}:{self.postgres_port}/{DATABASE}",
-            redis_url=f"redis://:{at}:{self.valkey_port}/0",
+            database_url=f"postgresql://{USER}:{at}:{self.ports[POSTGRES]}/{DATABASE}",
+            redis_url=f"redis://:{at}:{self.ports[VALKEY]}/0",
         )
 
 
@@ -63,31 +62,32 @@ def read(data_dir: Path) -> Stored:
         ports = free_ports(data_dir)
         chosen = Stored(
             instance=secrets.token_hex(8),
-            postgres_port=next(ports),
-            valkey_port=next(ports),
-            web_port=next(ports),
             password=secrets.token_hex(20),
+            ports={POSTGRES: next(ports), VALKEY: next(ports)},
         )
         # Two processes may come here at once: one file wins, both read that one.
         _write(path, chosen, replace_it=False)
         return _parse(path)
 
 
-def move(data_dir: Path, *, taken: set[int]) -> Stored:
-    """Choose other ports for those that somebody else took meanwhile."""
+def port(data_dir: Path, name: str, *, wish: int | None = None) -> int:
+    """Return a port for this name: the stored one, unless somebody else has it now.
+
+    The first time it is the wished one if that is free.
+    """
     present = read(data_dir)
-    keep = {present.postgres_port, present.valkey_port, present.web_port}
-    ports = (port for port in free_ports(data_dir) if port not in keep)
-    moved = replace(
-        present,
-        **{
-            name: next(ports)
-            for name in ("postgres_port", "valkey_port", "web_port")
-            if getattr(present, name) in taken
-        },
-    )
-    _write(data_dir / FILE_NAME, moved, replace_it=True)
-    return moved
+    candidates = [present.ports.get(name), wish]
+    for candidate in candidates:
+        if candidate is not None and is_free(candidate):
+            chosen = candidate
+            break
+    else:
+        others = set(present.ports.values())
+        chosen = next(port for port in free_ports(data_dir) if port not in others)
+    if chosen != present.ports.get(name):
+        moved = replace(present, ports=present.ports | {name: chosen})
+        _write(data_dir / FILE_NAME, moved, replace_it=True)
+    return chosen
 
 
 def free_ports(data_dir: Path) -> Iterator[int]:
