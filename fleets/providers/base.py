@@ -4,7 +4,8 @@ Errors are one family, named by what the caller does next:
 
     ProviderError
     ├── TryLater          nothing happened; again after `wait_seconds`, by `scope`
-    │   └── Asleep        same, but a car that is left alone wakes by itself
+    │   ├── Asleep        same, but a car that is left alone wakes by itself
+    │   └── TokenStale    same at once, after `renew_token`; but only once
     ├── OutcomeUnknown    it may have happened: read the car first, then decide
     ├── NothingToDo       the car is already beyond it; `state` says how
     ├── Refused           this car will not do it now; asking again soon is useless
@@ -114,6 +115,13 @@ class Asleep(TryLater):
     """The car sleeps or has no signal; waking it in a loop would drain it."""
 
 
+class TokenStale(TryLater):
+    """Our own token was refused, so every call would be: renew it, ask once more."""
+
+    def __init__(self, code: str, *, request_id: str = "") -> None:
+        super().__init__(code, request_id=request_id, scope=Scope.APPLICATION)
+
+
 class OutcomeUnknown(ProviderError):
     """The maker, the line or the clock failed: it may or may not have happened."""
 
@@ -147,7 +155,22 @@ class Rejected(ProviderError):
 
 
 class Provider(Protocol):
-    """The contract of an adapter. Every method but `connections` costs one call."""
+    """The contract of an adapter.
+
+    The async methods never touch the database, so thousands may run at once; each costs
+    one call, `connections` one a page. They use a token that the adapter holds. Whoever
+    owns the event loop calls `fresh_token` before each run of it, and after a
+    `TokenStale` calls `renew_token` and repeats once what was refused. Both are sync,
+    may use the database and the wire, and belong outside any transaction.
+    """
+
+    def fresh_token(self, now: datetime) -> str:
+        """Hold a token with some life left, and return it; raise TryLater."""
+        ...
+
+    def renew_token(self, now: datetime) -> str:
+        """Hold another token than the one refused, and return it; raise TryLater."""
+        ...
 
     async def stop_charging(self, key: VehicleKey) -> Receipt:
         """Ask the car to stop charging; raise one of the family otherwise."""

@@ -1,0 +1,11 @@
+"""What `fleets` tells whoever listens. Both are sent once the rows are committed."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+# vehicle_ids: list[int], cars of which a reading was recorded.
+readings_recorded = Signal()
+
+# enrolment_ids: list[int], enrolments whose customers took their consent back.
+consent_ended = Signal()

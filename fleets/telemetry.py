@@ -1,0 +1,162 @@
+"""What cars report: from the webhook inbox to readings and to last known states."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+from django.db import connection, transaction
+
+from fleets import last_known
+from fleets.last_known import LastKnown
+from fleets.models import Vehicle, WebhookDelivery
+from fleets.partitions import READINGS
+from fleets.providers.base import Report
+from fleets.providers.smartcar import parse_webhook
+from fleets.signals import readings_recorded
+from fleets.transactions import retried
+
+log = structlog.get_logger(__name__)
+
+Source = Literal["webhook", "read"]
+
+BATCH = 1000
+# The provider repeats a message for three minutes; a week is for people who look.
+KEEP_MESSAGES = timedelta(days=7)
+KEEP_READINGS = timedelta(days=400)  # a season, and the one before to compare with
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    report: Report
+    received_at: datetime
+
+
+_STATE = tuple(field.name for field in fields(LastKnown))
+_READING = (
+    "received_at", "vehicle_id", "observed_at", "is_plugged_in", "is_charging",
+    "soc_percent", "limit_percent", "power_kw", "is_home", "source",
+)  # fmt: skip
+_COPY = f"copy fleets_reading ({', '.join(_READING)}) from stdin"
+_COLUMN_TYPES = {
+    "battery_kwh": "float8", "usual_power_kw": "float8", "is_plugged_in": "bool",
+    "is_charging": "bool", "soc_percent": "float8", "limit_percent": "float8",
+    "power_kw": "float8", "plugged_in_at": "timestamptz", "is_home": "bool",
+    "observed_at": "timestamptz", "received_at": "timestamptz",
+}  # fmt: skip
+# Nothing from outside is in this text: names and types come from the two above. The
+# rows are locked already; the guard holds should that ever change.
+_UPDATE = f"""
+update fleets_vehicle v
+set {", ".join(f"{name} = n.{name}" for name in _STATE)}
+from unnest(%s::bigint[], {", ".join(f"%s::{_COLUMN_TYPES[n]}[]" for n in _STATE)})
+     as n (id, {", ".join(_STATE)})
+where v.id = n.id and (v.observed_at is null or v.observed_at <= n.observed_at)
+"""  # noqa: S608
+
+
+@retried
+@transaction.atomic
+def take_in(now: datetime, *, limit: int = BATCH) -> int:
+    """Take up to `limit` messages out of the inbox; return how many there were.
+
+    1. Claim them; other workers skip those.
+    2. Record the readings they carry.
+    3. Mark them processed, with the error of those that say nothing readable.
+
+    All in one transaction, so a message is taken in wholly or again.
+    """
+    waiting = WebhookDelivery.objects.filter(processed_at=None).order_by("id")
+    messages = list(waiting.select_for_update(skip_locked=True)[:limit])
+    if not messages:
+        return 0
+    arrivals: list[_Arrival] = []
+    errors: dict[int, str] = {}
+    for message in messages:
+        try:
+            said = parse_webhook(bytes(message.body))
+        except ValueError as error:
+            errors[message.pk] = str(error)[:200].replace("\x00", "")
+            continue
+        if not said.is_test:
+            arrivals.extend(_Arrival(r, message.received_at) for r in said.reports)
+    _record(arrivals, "webhook")
+    ids = [message.pk for message in messages]
+    WebhookDelivery.objects.filter(pk__in=ids).update(processed_at=now)
+    for pk, text in errors.items():
+        WebhookDelivery.objects.filter(pk=pk).update(error=text)
+    if errors:
+        log.warning("webhooks_unreadable", count=len(errors))
+    return len(messages)
+
+
+@retried
+@transaction.atomic
+def record(reports: Sequence[Report], *, source: Source, now: datetime) -> list[int]:
+    """Store reports that came just now; return the ids of the cars they are of.
+
+    A car unknown to us is skipped. Listeners of `readings_recorded` hear of them after
+    the commit.
+    """
+    arrivals = [_Arrival(report, now) for report in reports]
+    return _record(arrivals, source)
+
+
+def prune(now: datetime) -> None:
+    """Drop messages and readings whose time has passed."""
+    processed = WebhookDelivery.objects.exclude(processed_at=None)
+    processed.filter(received_at__lt=now - KEEP_MESSAGES).delete()
+    READINGS.drop_before(now - KEEP_READINGS)
+
+
+def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
+    """Store readings and states; must run inside a transaction."""
+    by_car: dict[str, list[_Arrival]] = defaultdict(list)
+    for arrival in arrivals:
+        report = last_known.clean(arrival.report, received_at=arrival.received_at)
+        by_car[report.vehicle_id].append(_Arrival(report, arrival.received_at))
+    # Locked in the order of their ids, as everywhere, and without key: rows that point
+    # to a car need not wait.
+    cars = (
+        Vehicle.objects.filter(external_id__in=by_car)
+        .order_by("id")
+        .select_for_update(no_key=True)
+        .values_list("id", "external_id", *_STATE)
+    )
+    states: dict[int, LastKnown] = {}
+    readings: list[tuple[object, ...]] = []
+    for vehicle_id, external_id, *columns in cars:
+        state = LastKnown(*columns)
+        for arrival in sorted(by_car[external_id], key=lambda a: a.report.observed_at):
+            r, received_at = arrival.report, arrival.received_at
+            state = last_known.after(state, r, received_at=received_at)
+            readings.append(
+                (
+                    received_at, vehicle_id, r.observed_at, r.is_plugged_in,
+                    r.is_charging, r.soc_percent, r.limit_percent, r.power_kw,
+                    r.is_home, source,
+                )
+            )  # fmt: skip
+        states[vehicle_id] = state
+    if not states:
+        return []
+    _write(readings, states)
+    vehicle_ids = list(states)
+    transaction.on_commit(
+        lambda: readings_recorded.send(sender=Vehicle, vehicle_ids=vehicle_ids),
+        robust=True,  # rows are the truth: a listener's failure changes none
+    )
+    return vehicle_ids
+
+
+def _write(readings: list[tuple[object, ...]], states: dict[int, LastKnown]) -> None:
+    columns = [[getattr(s, name) for s in states.values()] for name in _STATE]
+    with connection.cursor() as cursor:
+        with cursor.copy(_COPY) as copy:
+            for reading in readings:
+                copy.write_row(reading)
+        cursor.execute(_UPDATE, [list(states), *columns])

@@ -1,0 +1,27 @@
+"""The only way to queue work: it cannot hang and it cannot raise.
+
+Rows are the truth and ticks find them anyway, so a broker that is down costs seconds,
+never a promise. How long a socket may take is set with the Celery app.
+"""
+
+from __future__ import annotations
+
+import structlog
+from celery import Task
+
+log = structlog.get_logger(__name__)
+
+EXPIRES_SECONDS = 60  # real; ticks have looked a dozen times by then
+
+
+def wake(task: Task, *args: object) -> None:
+    """Queue a task soon, or log that it could not be; a tick makes up for it.
+
+    Call it after the commit of what the task is to find.
+    """
+    try:
+        task.apply_async(
+            args=args, retry=False, expires=EXPIRES_SECONDS, ignore_result=True
+        )
+    except Exception as error:  # noqa: BLE001 - brokers fail in many families
+        log.warning("wake_failed", task=task.name, error=type(error).__name__)
