@@ -16,6 +16,8 @@ from dispatch.lifecycle import UNPROVEN_COMMAND, CommandStatus, HoldStatus
 
 # Reports round; a limit of 80 % is reached at 79.5 %.
 FULL_WITHIN_PERCENT = 0.5
+# A command that is still to leave explains nothing that a car does.
+WAITING = (CommandStatus.QUEUED, CommandStatus.SENDING)
 
 
 class Verdict(StrEnum):
@@ -78,7 +80,7 @@ def _judge_taking(standing: Standing, seen: datetime) -> Verdict:
         standing.is_charging
         and patient_until is not None
         and seen > patient_until
-        and standing.command in (*UNPROVEN_COMMAND, CommandStatus.FAILED)
+        and standing.command not in WAITING
     ):
         return Verdict.STOP_IGNORED
     return Verdict.NOTHING
@@ -94,7 +96,7 @@ def _judge_held(standing: Standing, seen: datetime) -> Verdict:
 
 def _judge_restoring(standing: Standing, seen: datetime) -> Verdict:
     """Judge a hold that is being given back, or could not be."""
-    tried = standing.command in (*UNPROVEN_COMMAND, CommandStatus.FAILED)
+    tried = standing.command not in WAITING
     if standing.is_charging:
         if tried and standing.answered_at is not None and seen > standing.answered_at:
             return Verdict.STARTED
@@ -121,7 +123,7 @@ def _shows_stop(standing: Standing, seen: datetime) -> bool:
         standing.is_charging is False
         and standing.answered_at is not None
         and seen > standing.answered_at
-        and standing.command in (*UNPROVEN_COMMAND, CommandStatus.FAILED)
+        and standing.command not in WAITING
     )
 
 

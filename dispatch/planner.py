@@ -54,6 +54,8 @@ class Reason(StrEnum):
     STOPPED = "new holds are stopped"
     NO_ROOM = "restore would not fit"
     ENOUGH = "target met without it"
+    # let go of before anything was taken
+    OVERTAKEN = "stop overtaken"  # by an amendment, its deadline, a switch
     # restored
     OPTED_OUT = "customer opted out"
     WITHDRAWN = "customer withdrew"
@@ -74,7 +76,8 @@ class Debt(StrEnum):
     """What the car's open hold is at, as far as decisions go."""
 
     NONE = ""
-    UNTAKEN = "untaken"  # no stop can have reached the car
+    UNTAKEN = "untaken"  # its stop is queued; none can have reached the car
+    LAPSED = "lapsed"  # untaken, and no stop will be sent any more
     TAKEN = "taken"  # it may be stopped, or is
     BUSY = "busy"  # a command is on the wire: its outcome comes first
     RESTORING = "restoring"
@@ -179,7 +182,7 @@ def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Inten
     """Yield holds and spares of one holding event, changes alone."""
     ended = event.standing == Standing.ENDED
     open_to_us = event.aimed & cars.consented & ~event.opted_out & ~ended
-    owed = (cars.debt != Debt.NONE) | taken
+    owed = ~np.isin(cars.debt, [Debt.NONE, Debt.LAPSED]) | taken
 
     # Another event holds it already: this one joins in, without a command.
     joined = open_to_us & ((cars.debt == Debt.TAKEN) | taken)
@@ -299,6 +302,8 @@ def _give_back(
     untaken = cars.debt == Debt.UNTAKEN
     for place in np.flatnonzero(untaken & ~wanted):
         yield Intent(Act.DROP, int(place), 0, Reason.EVENT_OVER)
+    for place in np.flatnonzero(cars.debt == Debt.LAPSED):
+        yield Intent(Act.DROP, int(place), 0, Reason.OVERTAKEN)
     for place in np.flatnonzero(untaken & wanted & ~cars.charging):
         yield Intent(Act.DROP, int(place), 0, Reason.NOT_CHARGING)
 

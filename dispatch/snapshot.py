@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -204,11 +204,13 @@ def _debt(columns: Columns) -> planner.Texts:
     landed = np.array(columns["may_have_landed"], dtype=bool)
     is_restore = np.array(columns["is_restore"], dtype=bool)
     given = np.isin(hold, [str(HoldStatus.RESTORING), str(HoldStatus.UNRESOLVED)])
+    untaken = (hold == str(HoldStatus.TAKING)) & ~landed & ~is_restore
     choices = [
         (hold == "", Debt.NONE),
         (given, Debt.RESTORING),
         (command == str(CommandStatus.SENDING), Debt.BUSY),
-        ((hold == str(HoldStatus.TAKING)) & ~landed & ~is_restore, Debt.UNTAKEN),
+        (untaken & (command == str(CommandStatus.QUEUED)), Debt.UNTAKEN),
+        (untaken, Debt.LAPSED),
     ]
     debts: planner.Texts = np.select(
         [test for test, _ in choices],
@@ -290,8 +292,3 @@ def _aimed(event: GridEvent, cars: planner.Cars) -> planner.Bools:
         on_them = Vehicle.objects.filter(feeder__in=feeders).values_list("pk")
         aimed &= np.isin(cars.vehicle_id, [pk for (pk,) in on_them])
     return aimed
-
-
-def moment_of(seconds: float) -> datetime | None:
-    """Return a planner's moment as a datetime (UTC); None when it never comes."""
-    return datetime.fromtimestamp(seconds, UTC) if np.isfinite(seconds) else None

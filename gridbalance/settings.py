@@ -118,7 +118,9 @@ SMARTCAR_IAM_ORIGIN = env.text("SMARTCAR_IAM_ORIGIN", "https://iam.smartcar.com"
 SMARTCAR_VEHICLE_ORIGIN = env.text(
     "SMARTCAR_VEHICLE_ORIGIN", "https://vehicle.api.smartcar.com"
 )
-PROVIDER_TIMEOUT_SECONDS = env.number("PROVIDER_TIMEOUT_SECONDS", 310.0)
+PROVIDER_TIMEOUT_SECONDS = env.number("PROVIDER_TIMEOUT_SECONDS", 310.0)  # real
+# A stop whose outcome is unknown may land as late as that (clock.now() time).
+LONGEST_ANSWER_SECONDS = env.number("LONGEST_ANSWER_SECONDS", 310.0)
 # The contract with the provider: Smartcar's default is 120 calls and 2 more a minute.
 PROVIDER_BUCKET_CALLS = env.number("PROVIDER_BUCKET_CALLS", 120)
 PROVIDER_REFILL_PER_MINUTE = env.number("PROVIDER_REFILL_PER_MINUTE", 2)
@@ -135,6 +137,12 @@ RESTORE_RESERVE_CALLS_PER_MONTH = env.number("RESTORE_RESERVE_CALLS_PER_MONTH", 
 SENDER_HEARTBEAT_SECONDS = env.number("SENDER_HEARTBEAT_SECONDS", 5)
 SENDER_DEAD_SECONDS = env.number("SENDER_DEAD_SECONDS", 20)
 FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 500))
+
+# --- Envelope that a program gets when it has none: larger steps wait for a second
+# person; changed later by its row ---
+ENVELOPE_KW = env.number("ENVELOPE_KW", 5_000)
+ENVELOPE_CARS = int(env.number("ENVELOPE_CARS", 1_000))
+ENVELOPE_KW_PER_MINUTE = env.number("ENVELOPE_KW_PER_MINUTE", 5_000)
 
 # --- REST, OAuth2, OpenAPI ---
 OAUTH2_PROVIDER_APPLICATION_MODEL = "dispatch.GridClient"
@@ -156,6 +164,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "dispatch.api.problems.handle",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Gridbalance",

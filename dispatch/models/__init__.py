@@ -11,7 +11,7 @@ from dispatch.models.records import (
     IdempotencyKey,
     LoadSample,
 )
-from dispatch.models.running import Envelope, Sender
+from dispatch.models.running import Envelope, LoopTurn, Sender
 
 __all__ = [
     "Alarm",
@@ -25,6 +25,7 @@ __all__ = [
     "Hold",
     "IdempotencyKey",
     "LoadSample",
+    "LoopTurn",
     "Participation",
     "Sender",
 ]

@@ -47,3 +47,18 @@ class Envelope(models.Model):
 
     def __str__(self) -> str:
         return f"envelope of {self.program or 'everything'}"
+
+
+class LoopTurn(models.Model):
+    """The newest turn of the control loop: by it, people know that the engine runs."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    at = models.DateTimeField()
+    real_at = models.DateTimeField()
+    took_ms = models.FloatField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_loop_turn")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S}, {self.took_ms:.0f} ms"

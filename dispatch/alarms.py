@@ -1,0 +1,55 @@
+"""What a person must look at: raised once per key, cleared when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import connection
+
+from dispatch.models import Alarm, GridEvent
+
+
+def raise_alarm(
+    key: str,
+    text: str,
+    *,
+    now: datetime,
+    severity: str = Alarm.Severity.CRITICAL,
+    event: GridEvent | None = None,
+) -> None:
+    """Raise an alarm, unless one with this key is open already."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            insert into dispatch_alarm (key, severity, text, event_id, raised_at)
+            values (%s, %s, %s, %s, %s)
+            on conflict (key) where cleared_at is null do nothing
+            """,
+            [key[:100], severity, text[:300], event and event.pk, now],
+        )
+
+
+def clear(keys: Iterable[str], *, now: datetime) -> None:
+    """Close the open alarms with these keys."""
+    Alarm.objects.filter(key__in=list(keys), cleared_at=None).update(cleared_at=now)
+
+
+def unresolved_key(hold_id: int) -> str:
+    """Return the key of the alarm about a car that could not be given back."""
+    return f"hold:{hold_id}:unresolved"
+
+
+def refused_key(hold_id: int) -> str:
+    """Return the key of the alarm about a restore that the provider refuses."""
+    return f"hold:{hold_id}:refused"
+
+
+def late_key(hold_id: int) -> str:
+    """Return the key of the alarm about a car not given back by its latest start."""
+    return f"hold:{hold_id}:late"
+
+
+def of_hold(hold_id: int) -> list[str]:
+    """Return every key that a hold may have an alarm under."""
+    return [unresolved_key(hold_id), refused_key(hold_id), late_key(hold_id)]

@@ -1,0 +1,109 @@
+"""One turn of the loop: observe, confirm, decide, act.
+
+Each program's turn is one transaction under an advisory lock, so any number of ticks
+may be woken on any number of machines: one of them works, the others go home. The
+program's event rows are locked first, so an operator's cancel or amendment comes either
+before the turn, and is seen by it, or after it, and finds its rows.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import structlog
+from django.db import connection, transaction
+
+from dispatch import confirmation, grid_events, holds, planner, samples, snapshot
+from dispatch.lifecycle import OPEN_HOLD
+from dispatch.models import GridEvent, Hold, LoopTurn
+from fleets import clock
+from fleets.models import Program
+from fleets.transactions import retried
+
+log = structlog.get_logger(__name__)
+
+# The first half of the advisory lock's key; the second is the program.
+TURN_LOCK = 7_301
+
+
+def turn(*, now: datetime) -> None:
+    """Evaluate the control law for every program that something is owed in or by."""
+    began = time.monotonic()
+    grid_events.advance(now=now)
+    for program in Program.objects.filter(pk__in=_busy_programs()).order_by("pk"):
+        evaluate(program, now=now)
+    grid_events.advance(now=now)
+    LoopTurn.objects.update_or_create(
+        pk=1,
+        defaults={
+            "at": now,
+            "real_at": clock.real_now(),
+            "took_ms": (time.monotonic() - began) * 1000,
+        },
+    )
+
+
+def _busy_programs() -> set[int]:
+    events = GridEvent.objects.running().values_list("program_id", flat=True)
+    owing = Hold.objects.open().values_list("event__program_id", flat=True)
+    return set(events) | set(owing)
+
+
+@retried
+def evaluate(program: Program, *, now: datetime) -> list[planner.Intent]:
+    """Take one program's turn; return what was decided, [] if another tick is at it."""
+    with transaction.atomic():
+        if not _lock(program):
+            return []
+        events = list(
+            GridEvent.objects.filter(program=program)
+            .running()
+            .order_by("id")
+            .select_for_update(no_key=True)
+        )
+        events.sort(key=lambda event: (event.priority, event.starts_at, event.pk))
+        _lock_holds(program)
+        confirmation.confirm(program, now=now)
+        holds.expire(now=now)
+        seen = snapshot.take(program, events, now=now)
+        intents = planner.decide(
+            seen.program, seen.cars, seen.events, seen.provider, now=now.timestamp()
+        )
+        holds.act(
+            intents, seen.cars, events={event.pk: event for event in events}, now=now
+        )
+        confirmation.watch(events, now=now)
+        samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
+    if intents:
+        log.info("decided", program=program.code, **_counted(intents))
+    return intents
+
+
+def _lock(program: Program) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select pg_try_advisory_xact_lock(%s, %s)", [TURN_LOCK, program.pk]
+        )
+        (mine,) = cursor.fetchone()
+    return bool(mine)
+
+
+def _lock_holds(program: Program) -> None:
+    """Lock all that is owed, ascending, before any command is touched.
+
+    Outcomes are recorded in the same order; opposite orders deadlock.
+    """
+    list(
+        Hold.objects.filter(event__program=program, status__in=OPEN_HOLD)
+        .order_by("id")
+        .select_for_update(no_key=True, of=("self",))
+        .values_list("pk")
+    )
+
+
+def _counted(intents: list[planner.Intent]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for intent in intents:
+        counts[intent.act.value] = counts.get(intent.act.value, 0) + 1
+    return counts

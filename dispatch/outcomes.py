@@ -1,0 +1,314 @@
+"""What came of calls, written down in bulk.
+
+Every update is guarded by sender and attempt: an outcome that comes after its sender
+was declared dead finds its row moved on, and falls.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+
+from dispatch import alarms, holds, retry
+from dispatch.claims import Job
+from dispatch.lifecycle import CommandStatus
+from dispatch.models import Hold, Sender
+from dispatch.retry import Attempt, Decision
+from fleets import clock
+from fleets.models import ProviderAccount
+from fleets.providers import makes, throttle
+from fleets.providers.base import (
+    AccessRevoked,
+    ProviderError,
+    Receipt,
+    Report,
+    Scope,
+    TryLater,
+)
+from fleets.transactions import retried
+
+log = structlog.get_logger(__name__)
+
+# The wait after a Retry-After that the provider forgot to send.
+PAUSE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One job, what the call ended in (None: it never left), and when."""
+
+    job: Job
+    result: Receipt | Report | ProviderError | None
+    answered_real: datetime
+
+
+# Locked in id order, moved, told: one statement for any number of outcomes.
+RECORD = """
+with outcome as (
+    select * from unnest(
+        %(ids)s::bigint[], %(attempts)s::int[], %(statuses)s::text[],
+        %(due)s::timestamptz[], %(reads)s::timestamptz[], %(answered)s::timestamptz[],
+        %(landed)s::boolean[], %(codes)s::text[], %(requests)s::text[],
+        %(unsent)s::boolean[]
+    ) as o (id, attempt, status, due_at, read_due_at, answered_at, may_have_landed,
+        code, request_id, unsent)
+), locked as (
+    select c.id from dispatch_command c join outcome o using (id)
+    where c.status = 'sending' and c.sender_id = %(sender)s and c.attempt = o.attempt
+    order by c.id
+    for no key update of c
+), moved as (
+    update dispatch_command c set
+        status = o.status,
+        due_at = coalesce(o.due_at, c.due_at),
+        read_due_at = o.read_due_at,
+        answered_at = coalesce(o.answered_at, c.answered_at),
+        may_have_landed = c.may_have_landed or o.may_have_landed,
+        code = o.code,
+        request_id = case when o.request_id = '' then c.request_id
+            else o.request_id end,
+        attempt = c.attempt - o.unsent::int,
+        sender_id = null
+    from outcome o join locked using (id)
+    where c.id = o.id
+    returning c.id, c.status, c.code, c.hold_id
+), told as (
+    insert into dispatch_change (at, subject, subject_id, before, after, reason)
+    select %(now)s, 'command', id, 'sending', status, code from moved
+)
+select id from moved
+"""
+
+
+@retried
+def record(done: Sequence[Outcome], *, sender: Sender, now: datetime) -> None:
+    """Write down what came of these calls, and what follows for their holds."""
+    timeline = clock.timeline()
+    decided: list[tuple[Outcome, Decision, datetime]] = []
+    for outcome in done:
+        if outcome.job.is_read or isinstance(outcome.result, Report):
+            continue  # its report is a reading; the command waits for that
+        answered_at = timeline.at(outcome.answered_real)
+        decided.append((outcome, _decide(outcome), answered_at))
+    with transaction.atomic():
+        _lock_holds([outcome.job.hold_id for outcome, _, _ in decided])
+        won = _move(decided, sender=sender, now=now)
+        counted = [row for row in decided if row[0].job.command_id in won]
+        _follow_up(counted, now=now)
+        _obey(done, now=now)
+    if len(won) < len(decided):
+        log.warning("outcomes_too_late", count=len(decided) - len(won))
+    log.info("outcomes", **Counter(str(decision.status) for _, decision, _ in decided))
+
+
+def _decide(outcome: Outcome) -> Decision:
+    if outcome.result is None:
+        return Decision(CommandStatus.QUEUED, code="not sent in time")
+    assert not isinstance(outcome.result, Report)
+    job = outcome.job
+    return retry.decide(
+        outcome.result,
+        Attempt(
+            is_restore=job.is_restore,
+            number=job.attempt,
+            may_have_landed=job.may_have_landed,
+            freshness_seconds=job.freshness_seconds,
+        ),
+    )
+
+
+def _move(
+    decided: Sequence[tuple[Outcome, Decision, datetime]],
+    *,
+    sender: Sender,
+    now: datetime,
+) -> set[int]:
+    """Move the commands on; return the ids of those that were still ours."""
+    if not decided:
+        return set()
+    decisions = [decision for _, decision, _ in decided]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            RECORD,
+            {
+                "ids": [outcome.job.command_id for outcome, _, _ in decided],
+                "attempts": [outcome.job.attempt for outcome, _, _ in decided],
+                "statuses": [str(decision.status) for decision in decisions],
+                "due": [
+                    now + timedelta(seconds=decision.wait_seconds)
+                    if decision.status == CommandStatus.QUEUED
+                    else None
+                    for decision in decisions
+                ],
+                "reads": [
+                    None
+                    if decision.read_seconds is None
+                    else now + timedelta(seconds=decision.read_seconds)
+                    for decision in decisions
+                ],
+                "answered": [
+                    None if outcome.result is None else answered_at
+                    for outcome, _, answered_at in decided
+                ],
+                "landed": [decision.may_have_landed for decision in decisions],
+                "codes": [decision.code for decision in decisions],
+                "requests": [decision.request_id for decision in decisions],
+                "unsent": [outcome.result is None for outcome, _, _ in decided],
+                "sender": sender.pk,
+                "now": now,
+            },
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _follow_up(
+    counted: Sequence[tuple[Outcome, Decision, datetime]], *, now: datetime
+) -> None:
+    """Draw the conclusions for what the cars are owed."""
+    may_land_late = {
+        outcome.job.hold_id: answered_at + late_for(outcome.job.freshness_seconds)
+        for outcome, decision, answered_at in counted
+        if decision.status == CommandStatus.UNKNOWN and not outcome.job.is_restore
+    }
+    owe_until(may_land_late)
+    for outcome, decision, _ in counted:
+        if decision.nothing_taken:
+            holds.refuse([outcome.job.hold_id], code=decision.code, now=now)
+        if decision.alarm:
+            alarms.raise_alarm(
+                alarms.refused_key(outcome.job.hold_id),
+                f"Restore refused: {decision.code} (vehicle {outcome.job.vehicle_id})",
+                now=now,
+            )
+
+
+def _obey(done: Sequence[Outcome], *, now: datetime) -> None:
+    """Wait as the provider said, for whoever it said it to; note lost access."""
+    pauses: dict[int, datetime] = {}
+    for outcome in done:
+        result, job = outcome.result, outcome.job
+        if isinstance(result, TryLater) and result.wait_seconds is not None:
+            until = now + timedelta(seconds=result.wait_seconds or PAUSE_SECONDS)
+            if result.scope is Scope.VEHICLE:
+                pauses[job.vehicle_id] = until
+            else:
+                throttle.pause(result.scope, make=job.make, until=until, now=now)
+        if isinstance(result, AccessRevoked):
+            ProviderAccount.objects.filter(
+                external_id=job.key.user_id, reconnect_needed_at=None
+            ).update(reconnect_needed_at=now)
+    if pauses:
+        throttle.pause_vehicles(pauses)
+
+
+def late_for(freshness_seconds: float) -> timedelta:
+    """Return how long after an unknown stop a reading proves nothing."""
+    return timedelta(seconds=settings.LONGEST_ANSWER_SECONDS + freshness_seconds)
+
+
+def owe_until(moments: dict[int, datetime]) -> None:
+    """Note until when stops of unknown outcome may still land, by hold id."""
+    if not moments:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            update dispatch_hold h
+            set owed_until = greatest(h.owed_until, late.until)
+            from unnest(%s::bigint[], %s::timestamptz[]) as late (id, until)
+            where h.id = late.id
+            """,
+            [list(moments), list(moments.values())],
+        )
+
+
+def _lock_holds(hold_ids: Sequence[int]) -> None:
+    list(
+        Hold.objects.filter(pk__in=hold_ids)
+        .order_by("id")
+        .select_for_update(no_key=True)
+        .values_list("pk")
+    )
+
+
+def put_back(
+    jobs: Sequence[Job], *, sender: Sender, reason: str, now: datetime
+) -> None:
+    """Return claimed jobs that never left to the queue."""
+    log.warning("put_back", count=len(jobs), reason=reason)
+    record(
+        [Outcome(job, None, clock.real_now()) for job in jobs], sender=sender, now=now
+    )
+
+
+@retried
+def withdraw(jobs: Sequence[Job], *, sender: Sender, now: datetime) -> None:
+    """Supersede claimed jobs that something overtook before they left."""
+    if not jobs:
+        return
+    decision = Decision(CommandStatus.SUPERSEDED, code="overtaken before it was sent")
+    rows = [(Outcome(job, None, clock.real_now()), decision, now) for job in jobs]
+    with transaction.atomic():
+        _lock_holds([job.hold_id for job in jobs])
+        _move(rows, sender=sender, now=now)
+
+
+@retried
+def bury(senders: Sequence[UUID], *, now: datetime) -> int:
+    """Turn what these senders had on the wire into unknown; return how many.
+
+    A call that left before its sender died may be answered, and may land, as late as
+    the provider's longest answer from now on.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            """
+            select h.id, v.make, c.is_restore from dispatch_command c
+            join dispatch_hold h on h.id = c.hold_id
+            join fleets_vehicle v on v.id = c.vehicle_id
+            where c.status = 'sending'
+                and (c.sender_id = any(%s) or c.sender_id is null)
+            order by h.id
+            for no key update of h
+            """,
+            [list(senders)],
+        )
+        found = cursor.fetchall()
+        cursor.execute(
+            """
+            with locked as (
+                select id from dispatch_command
+                where status = 'sending' and (sender_id = any(%s) or sender_id is null)
+                order by id for no key update
+            ), moved as (
+                update dispatch_command c set status = 'unknown', sender_id = null,
+                    may_have_landed = true, answered_at = %s, read_due_at = %s,
+                    code = 'sender died'
+                from locked where c.id = locked.id
+                returning c.id
+            ), told as (
+                insert into dispatch_change
+                    (at, subject, subject_id, before, after, reason)
+                select %s, 'command', id, 'sending', 'unknown', 'sender died'
+                from moved
+            )
+            select count(*) from moved
+            """,
+            [list(senders), now, now, now],
+        )
+        (count,) = cursor.fetchone()
+        owe_until(
+            {
+                hold_id: now + late_for(makes.freshness(make).total_seconds())
+                for hold_id, make, is_restore in found
+                if not is_restore
+            }
+        )
+    return int(count)

@@ -1,0 +1,38 @@
+"""What the queue wakes. Every task may run at any time, twice, or not at all."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from celery import shared_task
+
+from dispatch import control, fanout, live
+from fleets import clock, partitions
+from fleets.providers import smartcar
+from fleets.wake import wake
+
+# Partitions ahead of a clock that may run 600 times as fast as this task's schedule.
+AHEAD = timedelta(days=3)
+
+
+@shared_task
+def tick() -> None:
+    """Take one turn of the loop, let it be sent, and show what came of it."""
+    fanout.bury_dead_senders(now=clock.now())
+    control.turn(now=clock.now())
+    wake(send)
+    live.publish(clock.now())
+
+
+@shared_task
+def send() -> None:
+    """Send what is due."""
+    fanout.run(smartcar.shared(), loop=fanout.loop_of_this_process())
+
+
+@shared_task
+def keep_house() -> None:
+    """Make partitions ahead of the clock."""
+    now = clock.now()
+    partitions.READINGS.make_ahead(now, ahead=AHEAD)
+    partitions.CHANGES.make_ahead(now, ahead=AHEAD)
