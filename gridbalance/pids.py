@@ -176,14 +176,14 @@ def uninterrupted() -> Iterator[None]:
         return
     held: list[int] = []
     before = {
-        number: signal.signal(number, lambda caught, _: held.append(caught))
-        for number in STOP_REQUESTS
+        request: signal.signal(request, lambda caught, _: held.append(caught))
+        for request in STOP_REQUESTS
     }
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for request, handler in before.items():
+            signal.signal(request, handler)
         for number in held[:1]:
             signal.raise_signal(number)
 
