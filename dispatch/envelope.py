@@ -1,0 +1,108 @@
+"""How big a step may be before a second person must agree, and the one switch.
+
+What an event could take off at worst is its `Step`:
+
+- kW: its target, or without one the usual power of every car that it aims at;
+- cars: those it aims at, or as many as the target needs at their mean power;
+- kW per minute: what the provider's limits let us stop in the first minute. A target
+  behind a slow provider is a slow step, however large it is.
+
+A step that is larger than its program's envelope waits for approval. The send path
+holds the same numbers against all events of a program together, so that an event cut
+into small ones moves no more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import Count, Sum
+
+from dispatch.event_rules import Shape
+from dispatch.lifecycle import EventStatus
+from dispatch.models import Envelope, GridEvent
+from fleets.models import Program, Vehicle
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an event could move at worst."""
+
+    kw: float
+    cars: int
+    kw_per_minute: float
+
+    def is_larger_than(self, other: Step) -> bool:
+        """Return whether any of its sizes is above the other's."""
+        return (
+            self.kw > other.kw
+            or self.cars > other.cars
+            or self.kw_per_minute > other.kw_per_minute
+        )
+
+
+def of(program: Program | None) -> Envelope:
+    """Return the envelope of a program, or of everything; make it when missing."""
+    envelope, _ = Envelope.objects.get_or_create(
+        program=program,
+        defaults={
+            "max_kw": settings.ENVELOPE_KW,
+            "max_cars": settings.ENVELOPE_CARS,
+            "max_kw_per_minute": settings.ENVELOPE_KW_PER_MINUTE,
+        },
+    )
+    return envelope
+
+
+def step(program: Program, shape: Shape) -> Step:
+    """Return how large an event of this shape could become."""
+    target_kw = shape.target_kw
+    aimed = Vehicle.objects.enrolled(program)
+    if shape.feeders:
+        aimed = aimed.filter(feeder__in=shape.feeders)
+    if shape.vehicles:
+        aimed = aimed.filter(pk__in=[vehicle.pk for vehicle in shape.vehicles])
+    # Distinct cars first: the join to enrolments would count a car once a row.
+    sums = Vehicle.objects.filter(pk__in=aimed.values("pk")).aggregate(
+        cars=Count("pk"), kw=Sum("usual_power_kw", default=0.0)
+    )
+    aimed_cars, aimed_kw = int(sums["cars"]), float(sums["kw"])
+    kw, cars = aimed_kw, aimed_cars
+    if target_kw is not None:
+        kw = target_kw
+        if aimed_cars:
+            cars = min(aimed_cars, math.ceil(target_kw * aimed_cars / aimed_kw))
+    # The bucket's content and what flows in while the first minute lasts.
+    calls = settings.PROVIDER_BUCKET_CALLS + settings.PROVIDER_REFILL_PER_MINUTE
+    mean_kw = aimed_kw / aimed_cars if aimed_cars else 0.0
+    return Step(kw=kw, cars=cars, kw_per_minute=min(kw, calls * mean_kw))
+
+
+def excess(envelope: Envelope, step: Step) -> str:
+    """Return in words what is too large, or nothing."""
+    parts = []
+    if step.kw > envelope.max_kw:
+        parts.append(f"{step.kw:,.0f} kW of {envelope.max_kw:,.0f} allowed")
+    if step.cars > envelope.max_cars:
+        parts.append(f"{step.cars:,} cars of {envelope.max_cars:,} allowed")
+    if step.kw_per_minute > envelope.max_kw_per_minute:
+        parts.append(
+            f"{step.kw_per_minute:,.0f} kW in the first minute of "
+            f"{envelope.max_kw_per_minute:,.0f} allowed"
+        )
+    return f"Larger than its envelope: {'; '.join(parts)}." if parts else ""
+
+
+def excess_of_growth(event: GridEvent, before: Shape, after: Shape) -> str:
+    """Return why an amended event needs (more) approval, or nothing.
+
+    An approved event that becomes smaller, or shorter within its hours, stays
+    approved; a pending one is measured anew.
+    """
+    old, new = step(event.program, before), step(event.program, after)
+    within = before.starts_at <= after.starts_at and after.ends_at <= before.ends_at
+    if event.status != EventStatus.PENDING and within and not new.is_larger_than(old):
+        return ""
+    return excess(of(event.program), new)

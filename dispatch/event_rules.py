@@ -1,0 +1,188 @@
+"""What an event must be before it is written, and the words for what is wrong.
+
+EventError
+|- Invalid      change what you ask: one finding a field
+|- Stale        look again: somebody changed the event meanwhile
+|- WrongMoment  the event's life does not allow it now
+`- NotAllowed   somebody else must do it
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dispatch.models import GridEvent
+from fleets.models import Enrolment, EnrolmentStatus, Feeder, Program, Vehicle
+
+# Clocks differ and messages travel: a start this long ago counts as now.
+START_GRACE = timedelta(minutes=5)
+# Nobody knows a peak a year ahead: a typing error in the date.
+LONGEST_NOTICE = timedelta(days=366)
+# 10 GW, more than any fleet of cars draws: a mistaken unit, whoever sends it.
+MOST_KW = 10_000_000.0
+# Names in one message before it is cut short.
+NAMED_AT_MOST = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a field, in words for a person."""
+
+    field: str
+    code: str
+    message: str
+
+
+class EventError(Exception):
+    """An act on an event that cannot be done; nothing was written."""
+
+
+class Invalid(EventError):
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(" ".join(finding.message for finding in findings))
+
+
+class Stale(EventError):
+    pass
+
+
+class WrongMoment(EventError):
+    pass
+
+
+class NotAllowed(EventError):
+    pass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a person or a machine wants of an event."""
+
+    starts_at: datetime
+    ends_at: datetime
+    target_kw: float | None = None
+    feeders: Sequence[Feeder] = field(default=())
+    vehicles: Sequence[Vehicle] = field(default=())
+
+
+def shape_of(event: GridEvent) -> Shape:
+    """Return what is wanted of an event as it stands."""
+    return Shape(
+        event.starts_at,
+        event.ends_at,
+        event.target_kw,
+        list(event.feeders.all()),
+        list(event.vehicles.all()),
+    )
+
+
+def check(
+    program: Program, shape: Shape, *, now: datetime, keeps_start: bool = False
+) -> None:
+    """Raise Invalid with everything that is wrong, or return."""
+    findings = [
+        *_window(program, shape, now=now, keeps_start=keeps_start),
+        *_target(shape.target_kw),
+        *_twice("feeders", [feeder.code for feeder in shape.feeders]),
+        *_twice("vehicles", [str(vehicle.pk) for vehicle in shape.vehicles]),
+        *_consent(program, shape.vehicles),
+    ]
+    if findings:
+        raise Invalid(findings)
+
+
+def _window(
+    program: Program, shape: Shape, *, now: datetime, keeps_start: bool
+) -> Iterable[Finding]:
+    starts_at, ends_at = shape.starts_at, shape.ends_at
+    if ends_at <= starts_at:
+        yield Finding(
+            "ends_at",
+            "ends_before_start",
+            f"The event ends at {ends_at.isoformat()}, which is not after its "
+            f"start at {starts_at.isoformat()}.",
+        )
+        return
+    if ends_at <= now:
+        yield Finding(
+            "ends_at",
+            "past",
+            f"The event is over: it ends at {ends_at.isoformat()} and it is now "
+            f"{now.isoformat(timespec='seconds')}.",
+        )
+    elif not keeps_start and starts_at < now - START_GRACE:
+        yield Finding(
+            "starts_at",
+            "past",
+            f"The start at {starts_at.isoformat()} lies more than 5 minutes in the "
+            f"past: it is now {now.isoformat(timespec='seconds')}.",
+        )
+    hours = (ends_at - starts_at) / timedelta(hours=1)
+    if hours > program.max_event_hours:
+        yield Finding(
+            "ends_at",
+            "too_long",
+            f"The event would last {hours:g} hours; the program {program.code} "
+            f"allows {program.max_event_hours:g}.",
+        )
+    if starts_at > now + LONGEST_NOTICE:
+        yield Finding(
+            "starts_at",
+            "too_far",
+            f"The start at {starts_at.isoformat()} is more than a year ahead.",
+        )
+
+
+def _target(target_kw: float | None) -> Iterable[Finding]:
+    if target_kw is None:
+        return
+    if not math.isfinite(target_kw) or target_kw <= 0:
+        yield Finding(
+            "target_kw",
+            "not_positive",
+            "The target must be a number of kilowatts above 0; leave it out to hold "
+            "all that can be held.",
+        )
+    elif target_kw > MOST_KW:
+        yield Finding(
+            "target_kw",
+            "enormous",
+            f"A target of {target_kw:g} kW is more than {MOST_KW:g} kW (10 GW); "
+            "check the unit: kW is expected.",
+        )
+
+
+def _twice(name: str, codes: Sequence[str]) -> Iterable[Finding]:
+    doubled = [code for code, times in Counter(codes).items() if times > 1]
+    if doubled:
+        yield Finding(name, "duplicate", f"Named more than once: {listed(doubled)}.")
+
+
+def _consent(program: Program, vehicles: Sequence[Vehicle]) -> Iterable[Finding]:
+    if not vehicles:
+        return
+    wanted = {vehicle.pk for vehicle in vehicles}
+    enrolled = set(
+        Enrolment.objects.filter(
+            program=program, status=EnrolmentStatus.ACTIVE, vehicle__in=wanted
+        ).values_list("vehicle", flat=True)
+    )
+    if missing := sorted(wanted - enrolled):
+        yield Finding(
+            "vehicles",
+            "no_consent",
+            f"No consent to the program {program.code} is on record for these cars: "
+            f"{listed(missing)}.",
+        )
+
+
+def listed(names: Sequence[object]) -> str:
+    """Return names in a row, cut short when there are many."""
+    shown = ", ".join(str(name) for name in names[:NAMED_AT_MOST])
+    more = len(names) - NAMED_AT_MOST
+    return f"{shown} and {more} more" if more > 0 else shown
