@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Literal
 
 import structlog
-from django.db import connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
 from fleets import last_known
 from fleets.last_known import LastKnown
@@ -66,7 +66,7 @@ def take_in(now: datetime, *, limit: int = BATCH) -> int:
 
     1. Claim them; other workers skip those.
     2. Record the readings they carry.
-    3. Mark them processed, with the error of those that say nothing readable.
+    3. Mark them processed, with the error of those that are not readable.
 
     All in one transaction, so a message is taken in wholly or again.
     """
@@ -74,23 +74,22 @@ def take_in(now: datetime, *, limit: int = BATCH) -> int:
     messages = list(waiting.select_for_update(skip_locked=True)[:limit])
     if not messages:
         return 0
-    arrivals: list[_Arrival] = []
     errors: dict[int, str] = {}
+    arrivals: dict[int, list[_Arrival]] = {}
     for message in messages:
         try:
-            said = parse_webhook(bytes(message.body))
+            arrivals[message.pk] = _arrivals(message)
         except ValueError as error:
-            errors[message.pk] = str(error)[:200].replace("\x00", "")
-            continue
-        if not said.is_test:
-            arrivals.extend(_Arrival(r, message.received_at) for r in said.reports)
-    _record(arrivals, "webhook")
-    ids = [message.pk for message in messages]
-    WebhookDelivery.objects.filter(pk__in=ids).update(processed_at=now)
-    for pk, text in errors.items():
-        WebhookDelivery.objects.filter(pk=pk).update(error=text)
+            errors[message.pk] = f"unreadable: {error}"
+    errors |= _record_by_message(arrivals)
+    WebhookDelivery.objects.filter(pk__in=[m.pk for m in messages]).update(
+        processed_at=now
+    )
+    for pk, error in errors.items():
+        plain = error.encode("ascii", "replace").decode().replace("\x00", "?")
+        WebhookDelivery.objects.filter(pk=pk).update(error=plain[:200])
     if errors:
-        log.warning("webhooks_unreadable", count=len(errors))
+        log.warning("webhooks_without_effect", count=len(errors))
     return len(messages)
 
 
@@ -111,6 +110,37 @@ def prune(now: datetime) -> None:
     processed = WebhookDelivery.objects.exclude(processed_at=None)
     processed.filter(received_at__lt=now - KEEP_MESSAGES).delete()
     READINGS.drop_before(now - KEEP_READINGS)
+
+
+def _arrivals(message: WebhookDelivery) -> list[_Arrival]:
+    said = parse_webhook(bytes(message.body))
+    if said.is_test:
+        return []
+    return [_Arrival(report, message.received_at) for report in said.reports]
+
+
+def _record_by_message(by_message: Mapping[int, list[_Arrival]]) -> dict[int, str]:
+    """Record what messages carry; return the errors of those that could not be.
+
+    Together if possible. What the database refuses of one must not stop the others, so
+    then they go one by one.
+    """
+    try:
+        with transaction.atomic():
+            _record(
+                [a for arrivals in by_message.values() for a in arrivals], "webhook"
+            )
+        return {}
+    except (DataError, IntegrityError):
+        log.exception("webhooks_refused", count=len(by_message))
+    errors = {}
+    for pk, arrivals in by_message.items():
+        try:
+            with transaction.atomic():
+                _record(arrivals, "webhook")
+        except (DataError, IntegrityError) as error:
+            errors[pk] = f"refused: {type(error).__name__}"
+    return errors
 
 
 def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
