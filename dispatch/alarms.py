@@ -26,7 +26,7 @@ def raise_alarm(
             values (%s, %s, %s, %s, %s)
             on conflict (key) where cleared_at is null do nothing
             """,
-            [key[:100], severity, text[:300], event and event.pk, now],
+            [key[:100], severity, text[:300], event.pk if event else None, now],
         )
 
 

@@ -135,9 +135,13 @@ def _started(rows: Sequence[_Row], *, now: datetime) -> None:
 
 
 def _confirm_commands(rows: Sequence[_Row], *, now: datetime) -> None:
-    Command.objects.filter(pk__in=[row.command_id for row in rows]).move(
+    Command.objects.filter(pk__in=_commands(rows)).move(
         CommandStatus.CONFIRMED, now=now, confirmed_at=now
     )
+
+
+def _commands(rows: Sequence[_Row]) -> list[int]:
+    return [row.command_id for row in rows if row.command_id is not None]
 
 
 def _close_alarms(hold_ids: Sequence[int], *, now: datetime) -> None:
@@ -148,7 +152,7 @@ def _ignored(rows: Sequence[_Row], *, now: datetime) -> None:
     """Try again what a car ignored; give up after the last attempt that counts."""
     again = [row for row in rows if _may_try_again(row)]
     for row in again:
-        Command.objects.filter(pk=row.command_id).move(
+        Command.objects.filter(pk__in=_commands([row])).move(
             CommandStatus.QUEUED,
             now=now,
             reason="the car ignored it",
@@ -156,7 +160,7 @@ def _ignored(rows: Sequence[_Row], *, now: datetime) -> None:
             ineffective=F("ineffective") + 1,
         )
     tired = [row for row in rows if row not in again]
-    Command.objects.filter(pk__in=[row.command_id for row in tired]).move(
+    Command.objects.filter(pk__in=_commands(tired)).move(
         CommandStatus.FAILED, now=now, reason="the car ignores it"
     )
     taking = [row.hold_id for row in tired if row.standing.hold == HoldStatus.TAKING]

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 import uvloop
@@ -127,18 +128,16 @@ def _wait(sending: Sending) -> list[Outcome]:
 async def _call(provider: Provider, job: Job, claimed_at: float) -> Outcome:
     """Make one call; whatever happens becomes an outcome."""
     if time.monotonic() - claimed_at > SEND_WITHIN_SECONDS:
-        return Outcome(job, None)
+        return Outcome(job, None, clock.real_now())
+    result: Receipt | Report | ProviderError
     try:
-        return Outcome(job, await _ask(provider, job), answered_real=clock.real_now())
+        result = await _ask(provider, job)
     except ProviderError as error:
-        return Outcome(job, error, answered_real=clock.real_now())
+        result = error
     except Exception as error:
         log.exception("call_broke", command=job.command_id)
-        return Outcome(
-            job,
-            OutcomeUnknown(type(error).__name__),
-            answered_real=clock.real_now(),
-        )
+        result = OutcomeUnknown(type(error).__name__)
+    return Outcome(job, result, clock.real_now())
 
 
 async def _ask(provider: Provider, job: Job) -> Receipt | Report:

@@ -188,12 +188,12 @@ def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Inten
     joined = open_to_us & ((cars.debt == Debt.TAKEN) | taken)
     joined &= event.standing != Standing.CLAIMED
     why = Reason.ALL if event.target_kw is None else Reason.TARGET
-    for place in np.flatnonzero(joined):
-        yield Intent(Act.HOLD, int(place), event.event_id, why)
+    for place in _places(joined):
+        yield Intent(Act.HOLD, place, event.event_id, why)
 
     free = open_to_us & ~owed
     verdicts = _reasons_to_spare(cars, event)
-    eligible = np.flatnonzero(free & (verdicts == ""))
+    eligible = free & (verdicts == "")
     mine = (event.standing == Standing.CLAIMED) & event.aimed & ~event.opted_out
     held_kw = float(cars.held_kw[mine & owed].sum() + cars.power_kw[joined].sum())
     for place in _longest_slack_first(cars, eligible):
@@ -205,12 +205,11 @@ def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Inten
             verdicts[place] = Reason.NO_ROOM
         else:
             held_kw += float(cars.power_kw[place])
-            yield Intent(Act.HOLD, int(place), event.event_id, why)
+            yield Intent(Act.HOLD, place, event.event_id, why)
 
     changed = (event.standing != Standing.SPARED) | (event.reason != verdicts)
-    for place in np.flatnonzero(free & (verdicts != "") & changed):
-        reason = Reason(verdicts[place])
-        yield Intent(Act.SPARE, int(place), event.event_id, reason)
+    for place in _places(free & (verdicts != "") & changed):
+        yield Intent(Act.SPARE, place, event.event_id, Reason(verdicts[place]))
 
 
 def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
@@ -236,16 +235,22 @@ def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
     return verdicts
 
 
-def _longest_slack_first(cars: Cars, places: Ints) -> list[int]:
+def _places(mask: Bools) -> list[int]:
+    """Return where the mask is true, ascending."""
+    return [int(place) for place in np.flatnonzero(mask)]
+
+
+def _longest_slack_first(cars: Cars, mask: Bools) -> list[int]:
     """Sort cars that can wait longest first, then those that bring most per call."""
-    order = np.lexsort(
-        (
-            cars.vehicle_id[places],
-            -cars.power_kw[places],
-            -cars.latest_start[places],
-        )
+    return sorted(
+        _places(mask),
+        key=lambda place: (-cars.latest_start[place], -cars.power_kw[place], place),
     )
-    return [int(place) for place in places[order]]
+
+
+def _least_slack_first(cars: Cars, mask: Bools) -> list[int]:
+    """Sort cars whose latest start comes first to the front."""
+    return sorted(_places(mask), key=lambda place: (cars.latest_start[place], place))
 
 
 class Room:
@@ -300,32 +305,30 @@ def _give_back(
     wanted &= cars.consented
 
     untaken = cars.debt == Debt.UNTAKEN
-    for place in np.flatnonzero(untaken & ~wanted):
-        yield Intent(Act.DROP, int(place), 0, Reason.EVENT_OVER)
-    for place in np.flatnonzero(cars.debt == Debt.LAPSED):
-        yield Intent(Act.DROP, int(place), 0, Reason.OVERTAKEN)
-    for place in np.flatnonzero(untaken & wanted & ~cars.charging):
-        yield Intent(Act.DROP, int(place), 0, Reason.NOT_CHARGING)
+    for mask, reason in (
+        (cars.debt == Debt.LAPSED, Reason.OVERTAKEN),
+        (untaken & ~wanted, Reason.EVENT_OVER),
+        (untaken & wanted & ~cars.charging, Reason.NOT_CHARGING),
+    ):
+        for place in _places(mask):
+            yield Intent(Act.DROP, place, 0, reason)
 
     taken = cars.debt == Debt.TAKEN
-    pressing = taken & (cars.latest_start <= _must_start_by(cars, taken, provider, now))
+    must_start_by = _must_start_by(cars, taken, provider, now)
+    pressing = taken & (cars.latest_start <= must_start_by)
     persons = taken & ~wanted & (opted_out | ~cars.consented)
     spent_kw = 0.0
-    for place in np.flatnonzero(pressing | persons):
-        if not cars.consented[place]:
-            reason = Reason.WITHDRAWN
-        elif persons[place]:
-            reason = Reason.OPTED_OUT
-        else:
-            reason = Reason.LATEST_START
+    for place in _least_slack_first(cars, pressing | persons):
+        reason = Reason.LATEST_START
+        if persons[place]:
+            left = cars.consented[place]
+            reason = Reason.OPTED_OUT if left else Reason.WITHDRAWN
         spent_kw += float(cars.held_kw[place])
-        yield Intent(Act.RESTORE, int(place), 0, reason)
+        yield Intent(Act.RESTORE, place, 0, reason)
 
-    queue = np.flatnonzero(taken & ~wanted & ~pressing & ~persons)
-    order = np.lexsort((cars.vehicle_id[queue], cars.latest_start[queue]))
     charging_kw = program.charging_kw + spent_kw
     minute_kw = program.restored_kw_last_minute + spent_kw
-    for place in queue[order]:
+    for place in _least_slack_first(cars, taken & ~wanted & ~pressing & ~persons):
         kw = float(cars.held_kw[place])
         # One car always may: a cap below a single car would keep it for ever.
         over_cap = charging_kw + kw > program.restore_cap_kw and charging_kw > 0
@@ -336,7 +339,7 @@ def _give_back(
             break
         charging_kw += kw
         minute_kw += kw
-        yield Intent(Act.RESTORE, int(place), 0, Reason.EVENT_OVER)
+        yield Intent(Act.RESTORE, place, 0, Reason.EVENT_OVER)
 
 
 def _must_start_by(

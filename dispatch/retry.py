@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dispatch.lifecycle import CommandStatus
 from fleets.providers.base import (
@@ -15,6 +15,7 @@ from fleets.providers.base import (
     QuotaSpent,
     Receipt,
     Refused,
+    TokenStale,
     TryLater,
 )
 
@@ -64,49 +65,50 @@ def decide(outcome: Receipt | ProviderError, attempt: Attempt) -> Decision:
     if isinstance(outcome, Receipt):
         return Decision(
             CommandStatus.ACCEPTED,
-            request_id=outcome.request_id,
+            request_id=outcome.request_id[:80],
             # Webhooks come first; the read is for those that got lost.
             read_seconds=attempt.freshness_seconds + READ_AFTER_UNKNOWN_SECONDS,
             may_have_landed=True,
         )
-    told = {"code": outcome.code[:80], "request_id": outcome.request_id[:80]}
-    if isinstance(outcome, OutcomeUnknown):
+    return replace(
+        _after_error(outcome, attempt),
+        code=outcome.code[:80],
+        request_id=outcome.request_id[:80],
+    )
+
+
+def _after_error(error: ProviderError, attempt: Attempt) -> Decision:
+    landed = attempt.may_have_landed
+    if isinstance(error, OutcomeUnknown):
         return Decision(
             CommandStatus.UNKNOWN,
-            **told,
             read_seconds=READ_AFTER_UNKNOWN_SECONDS,
             may_have_landed=True,
         )
-    if isinstance(outcome, NothingToDo):
-        return _nothing_to_do(outcome, attempt, told)
-    if isinstance(outcome, TryLater):
-        first = ASLEEP_SECONDS if isinstance(outcome, Asleep) else BACKOFF_SECONDS
+    if isinstance(error, NothingToDo):
+        return _nothing_to_do(error, attempt)
+    if isinstance(error, TokenStale):
+        return Decision(CommandStatus.QUEUED, may_have_landed=landed)
+    if isinstance(error, TryLater):
+        first = ASLEEP_SECONDS if isinstance(error, Asleep) else BACKOFF_SECONDS
+        wait = error.wait_seconds or backoff_seconds(attempt.number, first)
+        return Decision(CommandStatus.QUEUED, wait_seconds=wait, may_have_landed=landed)
+    if attempt.is_restore and isinstance(error, Refused):
         return Decision(
             CommandStatus.QUEUED,
-            **told,
-            wait_seconds=outcome.wait_seconds or backoff_seconds(attempt.number, first),
-            may_have_landed=attempt.may_have_landed,
-        )
-    if attempt.is_restore and isinstance(outcome, Refused):
-        return Decision(
-            CommandStatus.QUEUED,
-            **told,
             wait_seconds=REFUSED_RESTORE_SECONDS,
-            may_have_landed=attempt.may_have_landed,
-            alarm=isinstance(outcome, AccessRevoked | QuotaSpent),
+            may_have_landed=landed,
+            alarm=isinstance(error, AccessRevoked | QuotaSpent),
         )
     return Decision(
         CommandStatus.FAILED,
-        **told,
-        may_have_landed=attempt.may_have_landed,
-        nothing_taken=not attempt.is_restore and not attempt.may_have_landed,
+        may_have_landed=landed,
+        nothing_taken=not attempt.is_restore and not landed,
         alarm=attempt.is_restore,
     )
 
 
-def _nothing_to_do(
-    outcome: NothingToDo, attempt: Attempt, told: dict[str, str]
-) -> Decision:
+def _nothing_to_do(error: NothingToDo, attempt: Attempt) -> Decision:
     """Judge a car that says it is beyond the command already.
 
     A start is never closed by words: only a reading shows that the car charges, is
@@ -114,11 +116,7 @@ def _nothing_to_do(
     earlier one of ours may be the reason.
     """
     if attempt.is_restore or attempt.may_have_landed:
-        return Decision(
-            CommandStatus.ACCEPTED, **told, read_seconds=0.0, may_have_landed=True
-        )
-    if outcome.state is CarState.CHARGING:  # odd for a stop: look, then decide
-        return Decision(
-            CommandStatus.UNKNOWN, **told, read_seconds=0.0, may_have_landed=True
-        )
-    return Decision(CommandStatus.FAILED, **told, nothing_taken=True)
+        return Decision(CommandStatus.ACCEPTED, read_seconds=0.0, may_have_landed=True)
+    if error.state is CarState.CHARGING:  # odd for a stop: look, then decide
+        return Decision(CommandStatus.UNKNOWN, read_seconds=0.0, may_have_landed=True)
+    return Decision(CommandStatus.FAILED, nothing_taken=True)

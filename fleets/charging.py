@@ -21,8 +21,9 @@ def energy_needed_kwh(
     soc_percent: ArrayLike, limit_percent: ArrayLike, battery_kwh: ArrayLike
 ) -> Floats:
     """Return the energy (kWh) that is missing up to the charge limit, never below 0."""
-    missing = np.subtract(limit_percent, soc_percent) / 100.0
-    return np.maximum(missing, 0.0) * np.asarray(battery_kwh, dtype=float)
+    missing: Floats = np.asarray(limit_percent, float) - np.asarray(soc_percent, float)
+    energy: Floats = np.maximum(missing, 0.0) / 100.0 * np.asarray(battery_kwh, float)
+    return energy
 
 
 def hours_needed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from fleets.models import Program
 
@@ -37,7 +38,7 @@ class Envelope(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                models.functions.Coalesce("program", 0), name="one_envelope_of_each"
+                Coalesce("program", 0), name="one_envelope_of_each"
             ),
             models.CheckConstraint(
                 condition=Q(max_kw__gt=0, max_cars__gt=0, max_kw_per_minute__gt=0),
