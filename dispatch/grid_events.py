@@ -148,7 +148,7 @@ def amend(
             )
         for name in ("starts_at", "ends_at", "target_kw", "priority", "reason"):
             if name in changes:
-                setattr(locked, name, changes[name])  # type: ignore[literal-required]
+                setattr(locked, name, changes[name])
         locked.version += 1
         locked.pending_reason = excess
         locked.save(

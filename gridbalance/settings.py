@@ -174,6 +174,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "OAUTH2_FLOWS": ["clientCredentials"],
+    "OAUTH2_TOKEN_URL": "/oauth2/token/",
+    "ENUM_NAME_OVERRIDES": {
+        "EventStatus": "dispatch.lifecycle.EventStatus",
+        "EventKind": "dispatch.lifecycle.EventKind",
+        "ParticipationStatus": "dispatch.lifecycle.ParticipationStatus",
+        "HoldStatus": "dispatch.lifecycle.HoldStatus",
+    },
 }
 
 # --- Security ---

@@ -185,7 +185,7 @@ def make_client(db: None) -> Callable[..., GridClient]:
     """Return a maker of grid systems; all know the same `SECRET`."""
 
     def make(name: str = "", **values: Any) -> GridClient:
-        return GridClient.objects.create(
+        client: GridClient = GridClient.objects.create(
             **{
                 "name": name or f"grid-{next(_numbers)}",
                 "client_secret": SECRET,
@@ -194,6 +194,7 @@ def make_client(db: None) -> Callable[..., GridClient]:
                 **values,
             }
         )
+        return client
 
     return make
 

@@ -76,6 +76,10 @@ class GridEvent(models.Model):
     SUBJECT = "event"
 
     class Meta:
+        permissions = [
+            ("approve_gridevent", "Can approve an event larger than its envelope"),
+            ("operate_gridevent", "Can run events and stop new holds"),
+        ]
         indexes = [
             # Every tick: what runs or is about to.
             models.Index(

@@ -1,0 +1,217 @@
+"""The shapes that go in and out of the REST interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from dispatch.api.fields import (
+    LARGEST_ID,
+    KilowattField,
+    MomentField,
+    StrictSerializer,
+    TextField,
+    WholeField,
+)
+from dispatch.event_rules import listed
+from dispatch.lifecycle import EventKind, EventStatus, HoldStatus, ParticipationStatus
+from dispatch.models import GridEvent
+from fleets.models import Feeder, Program, Vehicle
+
+MOST_FEEDERS = 1_000
+MOST_VEHICLES = 100_000
+LOWEST_PRIORITY = 32_767  # what the column holds
+
+
+class EventChanges(StrictSerializer):
+    """What of an event may change later; also the common part of a new one."""
+
+    priority = WholeField(
+        min_value=0,
+        max_value=LOWEST_PRIORITY,
+        required=False,
+        help_text="0 is the most urgent; decides when events overlap.",
+    )
+    starts_at = MomentField(required=False)
+    ends_at = MomentField(required=False)
+    target_kw = KilowattField(
+        required=False,
+        allow_null=True,
+        help_text="Load to take off, in kW; null: all that can be held.",
+    )
+    feeders = serializers.ListField(
+        child=TextField(),
+        required=False,
+        max_length=MOST_FEEDERS,
+        help_text="Codes of the feeders it aims at; empty: everywhere.",
+    )
+    vehicles = serializers.ListField(
+        child=WholeField(min_value=1, max_value=LARGEST_ID),
+        required=False,
+        max_length=MOST_VEHICLES,
+        help_text="Numbers of the cars it aims at; empty: all of the program.",
+    )
+    reason = TextField(required=False, allow_blank=True, max_length=200)
+
+    def validate_feeders(self, codes: list[str]) -> list[Feeder]:
+        """Return the feeders, each as often as it was named."""
+        known = {row.code: row for row in Feeder.objects.filter(code__in=codes)}
+        return _all("feeders", codes, known)
+
+    def validate_vehicles(self, ids: list[int]) -> list[Vehicle]:
+        """Return the cars, each as often as it was named."""
+        return _all("vehicles", ids, Vehicle.objects.in_bulk(ids))
+
+
+class NewEvent(EventChanges):
+    """A grid event as a grid system asks for it."""
+
+    program = TextField(max_length=50, help_text="The program's code.")
+    kind = serializers.ChoiceField(
+        choices=EventKind.choices, default=EventKind.ECONOMIC
+    )
+    starts_at = MomentField(
+        help_text="With its offset from UTC; up to 5 minutes ago counts as now."
+    )
+    ends_at = MomentField(help_text="At most the program's longest event later.")
+
+    def validate_program(self, code: str) -> Program:
+        """Return the program."""
+        program = Program.objects.filter(code=code).first()
+        if program is None:
+            raise serializers.ValidationError(
+                f"There is no program {code!r}.", code="unknown"
+            )
+        return program
+
+
+class Amendment(EventChanges):
+    """What changes; what is left out stays as it is."""
+
+    version = WholeField(
+        required=False,
+        min_value=1,
+        max_value=2**31 - 1,
+        help_text="The version that you saw; or send it as If-Match.",
+    )
+
+
+class Approval(StrictSerializer):
+    version = WholeField(
+        min_value=1, max_value=2**31 - 1, help_text="The version that you saw."
+    )
+
+
+class Cancellation(StrictSerializer):
+    reason = TextField(required=False, allow_blank=True, max_length=200)
+
+
+class NewOptOut(StrictSerializer):
+    vehicle = WholeField(
+        min_value=1, max_value=LARGEST_ID, help_text="The car's number."
+    )
+
+    def validate_vehicle(self, pk: int) -> Vehicle:
+        """Return the car."""
+        vehicle = Vehicle.objects.filter(pk=pk).first()
+        if vehicle is None:
+            raise serializers.ValidationError(f"There is no car {pk}.", code="unknown")
+        return vehicle
+
+
+class OptOut(serializers.Serializer[Any]):
+    """A car that left an event."""
+
+    event = serializers.IntegerField(source="event_id")
+    vehicle = serializers.IntegerField(source="vehicle_id")
+    opted_out_at = MomentField()
+
+
+class EventSummary(serializers.ModelSerializer[GridEvent]):
+    """An event as it stands in the list."""
+
+    program = serializers.CharField(source="program.code")
+    status = serializers.ChoiceField(choices=EventStatus.choices)
+    kind = serializers.ChoiceField(choices=EventKind.choices)
+    starts_at = MomentField()
+    ends_at = MomentField()
+    target_kw = serializers.FloatField(allow_null=True)
+    feeders = serializers.SerializerMethodField()
+    pending_reason = serializers.CharField(
+        help_text="Why it waits for a second person, if it does."
+    )
+    created_at = MomentField()
+    started_at = MomentField(allow_null=True)
+    restoring_at = MomentField(allow_null=True)
+    completed_at = MomentField(allow_null=True)
+    cancelled_at = MomentField(allow_null=True)
+
+    class Meta:
+        model = GridEvent
+        fields: tuple[str, ...] = (
+            "id", "version", "status", "program", "kind", "priority", "starts_at",
+            "ends_at", "target_kw", "feeders", "reason", "pending_reason",
+            "created_at", "created_by", "started_at", "restoring_at", "completed_at",
+            "cancelled_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_feeders(self, event: GridEvent) -> list[str]:
+        return sorted(feeder.code for feeder in event.feeders.all())
+
+
+class ParticipationCount(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=ParticipationStatus.choices)
+    reason = serializers.CharField()
+    cars = serializers.IntegerField()
+
+
+class HoldCount(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=HoldStatus.choices)
+    cars = serializers.IntegerField()
+
+
+class Load(serializers.Serializer[Any]):
+    """What the newest tick saw, in kW."""
+
+    at = MomentField()
+    confirmed_kw = serializers.FloatField(help_text="Stopped, and a reading shows it.")
+    unconfirmed_kw = serializers.FloatField(help_text="Commanded, not shown yet.")
+    blind_kw = serializers.FloatField(help_text="Held, but nothing fresh is known.")
+    charging_kw = serializers.FloatField(help_text="Still charging in the program.")
+
+
+class Live(serializers.Serializer[Any]):
+    """What has come of an event so far."""
+
+    participations = ParticipationCount(many=True)
+    holds = HoldCount(many=True)
+    load = Load(allow_null=True)
+
+
+class EventDetail(EventSummary):
+    """An event with its aim and what has come of it."""
+
+    vehicles = serializers.SerializerMethodField()
+    live = Live(read_only=True)
+
+    class Meta(EventSummary.Meta):
+        fields = (*EventSummary.Meta.fields, "vehicles", "live")
+        read_only_fields = fields
+
+    @extend_schema_field({"type": "array", "items": {"type": "integer"}})
+    def get_vehicles(self, event: GridEvent) -> list[int]:
+        return sorted(vehicle.pk for vehicle in event.vehicles.all())
+
+
+def _all(name: str, keys: Iterable[Any], known: dict[Any, Any]) -> list[Any]:
+    keys = list(keys)
+    if unknown := [key for key in dict.fromkeys(keys) if key not in known]:
+        raise serializers.ValidationError(
+            f"There are no such {name}: {listed(unknown)}.", code="unknown"
+        )
+    return [known[key] for key in keys]
