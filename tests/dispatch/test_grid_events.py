@@ -1,0 +1,547 @@
+"""What people, machines and time do with grid events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dispatch import envelope, grid_events
+from dispatch.event_rules import Invalid, NotAllowed, Stale, WrongMoment
+from dispatch.lifecycle import (
+    EVENT_MOVES,
+    CommandStatus,
+    EventKind,
+    EventStatus,
+    HoldStatus,
+    ParticipationStatus,
+)
+from dispatch.models import (
+    AuditEntry,
+    Change,
+    Command,
+    Envelope,
+    GridEvent,
+    Hold,
+    Participation,
+)
+from fleets.models import Program, Vehicle
+from tests.factories import HOUR, NOW
+
+pytestmark = pytest.mark.django_db
+
+Make = Callable[..., Any]
+
+
+def plan(program: Program, **values: Any) -> GridEvent:
+    """Schedule an event of two hours from NOW on, as Olga."""
+    wanted: dict[str, Any] = {
+        "kind": EventKind.ECONOMIC,
+        "starts_at": NOW,
+        "ends_at": NOW + 2 * HOUR,
+        "target_kw": None,
+        "feeders": [],
+        "vehicles": [],
+        "priority": 0,
+        "reason": "",
+        "signal": None,
+        "actor": "olga",
+        "now": NOW,
+    }
+    return grid_events.schedule(program, **{**wanted, **values})
+
+
+@pytest.fixture
+def stop(ada: Vehicle) -> Callable[..., Command]:
+    """Return a maker of a stop of Ada's car, with its hold and participation."""
+
+    def make(event: GridEvent, **values: Any) -> Command:
+        hold = Hold.objects.create(
+            vehicle=ada,
+            event=event,
+            tactic="stop",
+            was_charging=True,
+            power_kw=7.0,
+            state_observed_at=NOW,
+            reason="target",
+            opened_at=NOW,
+        )
+        Participation.objects.create(
+            event=event,
+            vehicle=ada,
+            hold=hold,
+            status=ParticipationStatus.CLAIMED,
+            reason="target",
+            judged_at=NOW,
+        )
+        command: dict[str, Any] = {
+            "kind": "stop",
+            "is_restore": False,
+            "event_version": event.version,
+            "created_at": NOW,
+            "due_at": NOW,
+            "deadline_at": NOW + HOUR,
+        }
+        return Command.objects.create(
+            vehicle=ada, hold=hold, event=event, **{**command, **values}
+        )
+
+    return make
+
+
+def codes(error: pytest.ExceptionInfo[Invalid]) -> set[tuple[str, str]]:
+    return {(finding.field, finding.code) for finding in error.value.findings}
+
+
+def test_a_small_event_is_scheduled_and_on_record(program: Program) -> None:
+    event = plan(program, target_kw=100.0, reason="cold evening")
+
+    assert event.status == EventStatus.SCHEDULED
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.act, entry.why) == ("olga", "schedule", "cold evening")
+    change = Change.objects.get(subject="event", subject_id=event.pk)
+    assert (change.before, change.after) == ("", "scheduled")
+
+
+@pytest.mark.parametrize(
+    ("values", "finding"),
+    [
+        # Ends where it starts.
+        ({"ends_at": NOW}, ("ends_at", "ends_before_start")),
+        # Over already.
+        (
+            {"starts_at": NOW - 2 * HOUR, "ends_at": NOW - HOUR},
+            ("ends_at", "past"),
+        ),
+        # Over this very moment.
+        ({"starts_at": NOW - HOUR, "ends_at": NOW}, ("ends_at", "past")),
+        # Began before the grace.
+        ({"starts_at": NOW - timedelta(minutes=6)}, ("starts_at", "past")),
+        # Longer than the program's four hours.
+        ({"ends_at": NOW + 5 * HOUR}, ("ends_at", "too_long")),
+        # The year is mistyped.
+        (
+            {"starts_at": NOW + 9000 * HOUR, "ends_at": NOW + 9001 * HOUR},
+            ("starts_at", "too_far"),
+        ),
+        # No load at all.
+        ({"target_kw": 0.0}, ("target_kw", "not_positive")),
+        ({"target_kw": -5.0}, ("target_kw", "not_positive")),
+        ({"target_kw": float("nan")}, ("target_kw", "not_positive")),
+        ({"target_kw": float("inf")}, ("target_kw", "not_positive")),
+        # Watts for kilowatts.
+        ({"target_kw": 50_000_000.0}, ("target_kw", "enormous")),
+    ],
+)
+def test_it_refuses_what_makes_no_sense(
+    program: Program, values: dict[str, Any], finding: tuple[str, str]
+) -> None:
+    with pytest.raises(Invalid) as error:
+        plan(program, **values)
+
+    assert finding in codes(error)
+    assert not GridEvent.objects.exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_start_a_few_minutes_ago_counts_as_now(program: Program) -> None:
+    event = plan(program, starts_at=NOW - timedelta(minutes=4))
+
+    assert event.status == EventStatus.SCHEDULED
+
+
+def test_it_names_the_car_without_consent(
+    program: Program, ada: Vehicle, ben: Vehicle
+) -> None:
+    with pytest.raises(Invalid) as error:
+        plan(program, vehicles=[ada, ben])
+
+    assert codes(error) == {("vehicles", "no_consent")}
+    assert str(ben.pk) in str(error.value)
+
+
+def test_an_event_beyond_its_envelope_waits_in_words(program: Program) -> None:
+    event = plan(program, target_kw=5_001.0)
+
+    assert event.status == EventStatus.PENDING
+    assert "5,001 kW of 5,000 allowed" in event.pending_reason
+
+
+def test_without_a_target_the_aimed_cars_count(
+    program: Program, ada: Vehicle, ben: Vehicle
+) -> None:
+    Envelope.objects.create(
+        program=program, max_kw=6.9, max_cars=10, max_kw_per_minute=100
+    )
+
+    event = plan(program)
+
+    # Ada's 7 kW; Ben's car is not ours any more.
+    assert "7 kW of 7 allowed" in event.pending_reason
+
+
+def test_a_target_counts_the_cars_it_needs(
+    program: Program, make_enrolment: Make
+) -> None:
+    for _ in range(4):
+        make_enrolment(program)
+
+    step = envelope.step(
+        program, grid_events.event_rules.Shape(NOW, NOW + HOUR, target_kw=15.0)
+    )
+
+    assert (step.kw, step.cars) == (15.0, 3)
+
+
+def test_a_slow_provider_makes_a_slow_step(
+    program: Program, make_enrolment: Make, settings: Any
+) -> None:
+    settings.PROVIDER_BUCKET_CALLS = 1
+    settings.PROVIDER_REFILL_PER_MINUTE = 1
+    for _ in range(4):
+        make_enrolment(program)
+
+    step = envelope.step(program, grid_events.event_rules.Shape(NOW, NOW + HOUR))
+
+    assert (step.kw, step.kw_per_minute) == (28.0, 14.0)
+
+
+def test_a_second_person_approves(program: Program) -> None:
+    event = plan(program, target_kw=6_000.0)
+
+    event = grid_events.approve(event, actor="pia", now=NOW)
+
+    assert event.status == EventStatus.SCHEDULED
+
+
+def test_nobody_approves_their_own_event(program: Program) -> None:
+    event = plan(program, target_kw=6_000.0)
+
+    with pytest.raises(NotAllowed):
+        grid_events.approve(event, actor="olga", now=NOW)
+
+
+def test_nobody_approves_what_they_made_larger(program: Program) -> None:
+    event = plan(program, target_kw=100.0)
+    event = grid_events.amend(event, {"target_kw": 6_000.0}, actor="pia", now=NOW)
+
+    with pytest.raises(NotAllowed):
+        grid_events.approve(event, actor="pia", now=NOW)
+
+
+def test_an_approval_is_for_the_version_that_was_seen(program: Program) -> None:
+    seen = plan(program, target_kw=6_000.0)
+    grid_events.amend(seen, {"target_kw": 9_000.0}, actor="olga", now=NOW)
+
+    with pytest.raises(Stale):
+        grid_events.approve(seen, actor="pia", now=NOW)
+
+
+def test_an_amendment_makes_the_next_version(program: Program) -> None:
+    event = plan(program, target_kw=100.0)
+
+    event = grid_events.amend(
+        event, {"ends_at": NOW + 3 * HOUR}, actor="olga", now=NOW
+    )
+
+    assert (event.version, event.ends_at) == (2, NOW + 3 * HOUR)
+
+
+def test_the_second_of_two_amendments_is_stale(program: Program) -> None:
+    seen = plan(program, target_kw=100.0)
+    grid_events.amend(seen, {"target_kw": 200.0}, actor="olga", now=NOW)
+
+    with pytest.raises(Stale):
+        grid_events.amend(seen, {"target_kw": 300.0}, actor="olga", now=NOW)
+
+    seen.refresh_from_db()
+    assert seen.target_kw == 200.0
+
+
+def test_a_scheduled_event_that_outgrows_its_envelope_waits(program: Program) -> None:
+    event = plan(program, target_kw=100.0)
+
+    event = grid_events.amend(event, {"target_kw": 6_000.0}, actor="olga", now=NOW)
+
+    assert event.status == EventStatus.PENDING
+    assert event.pending_reason
+
+
+def test_a_pending_event_that_shrinks_needs_nobody(program: Program) -> None:
+    event = plan(program, target_kw=6_000.0)
+
+    event = grid_events.amend(event, {"target_kw": 100.0}, actor="olga", now=NOW)
+
+    assert (event.status, event.pending_reason) == (EventStatus.SCHEDULED, "")
+
+
+def test_an_approved_event_may_become_smaller(program: Program) -> None:
+    event = plan(program, target_kw=7_000.0)
+    event = grid_events.approve(event, actor="pia", now=NOW)
+
+    event = grid_events.amend(event, {"target_kw": 6_000.0}, actor="olga", now=NOW)
+
+    assert event.status == EventStatus.SCHEDULED
+
+
+def test_a_running_event_does_not_outgrow_its_envelope(
+    program: Program, make_event: Make
+) -> None:
+    event = make_event(program, status=EventStatus.ACTIVE, target_kw=100.0)
+
+    with pytest.raises(WrongMoment, match="further"):
+        grid_events.amend(event, {"target_kw": 6_000.0}, actor="olga", now=NOW)
+
+    event.refresh_from_db()
+    assert (event.version, event.target_kw) == (1, 100.0)
+
+
+def test_a_running_event_keeps_its_start(make_event: Make) -> None:
+    event = make_event(status=EventStatus.ACTIVE)
+
+    with pytest.raises(Invalid):
+        grid_events.amend(
+            event, {"starts_at": NOW + HOUR}, actor="olga", now=NOW + HOUR
+        )
+
+
+def test_a_consent_that_ended_does_not_keep_an_event_from_ending_sooner(
+    program: Program, ben: Vehicle, make_event: Make
+) -> None:
+    event = make_event(program, vehicles=[ben], status=EventStatus.ACTIVE)
+
+    event = grid_events.amend(event, {"ends_at": NOW + HOUR}, actor="olga", now=NOW)
+
+    assert event.ends_at == NOW + HOUR
+
+
+# What a cancel makes of each status; None: it is refused.
+CANCELLED = {
+    EventStatus.DRAFT: EventStatus.CANCELLED,
+    EventStatus.PENDING: EventStatus.CANCELLED,
+    EventStatus.SCHEDULED: EventStatus.CANCELLED,
+    EventStatus.ACTIVE: EventStatus.RESTORING,
+    EventStatus.RESTORING: EventStatus.RESTORING,
+    EventStatus.CANCELLED: EventStatus.CANCELLED,
+    EventStatus.COMPLETED: None,
+    EventStatus.SETTLED: None,
+}
+
+
+@pytest.mark.parametrize("status", EventStatus)
+def test_a_cancel_fits_the_events_life(make_event: Make, status: EventStatus) -> None:
+    event = make_event(status=status)
+    expected = CANCELLED[status]
+
+    if expected is None:
+        with pytest.raises(WrongMoment):
+            grid_events.cancel(event, actor="olga", now=NOW)
+        return
+    event = grid_events.cancel(event, actor="olga", now=NOW)
+
+    assert event.status == expected
+    assert expected == status or expected in EVENT_MOVES[status]
+
+
+@pytest.mark.parametrize("status", EventStatus)
+def test_only_a_running_event_ends_early(make_event: Make, status: EventStatus) -> None:
+    event = make_event(status=status)
+
+    if status not in {EventStatus.ACTIVE, EventStatus.RESTORING}:
+        with pytest.raises(WrongMoment):
+            grid_events.end_early(event, actor="olga", now=NOW + HOUR)
+        return
+    event = grid_events.end_early(event, actor="olga", now=NOW + HOUR)
+
+    assert event.status == EventStatus.RESTORING
+    if status == EventStatus.ACTIVE:
+        assert event.ends_at == NOW + HOUR
+
+
+def test_it_ends_at_its_very_start(make_event: Make) -> None:
+    event = make_event(status=EventStatus.ACTIVE)
+
+    event = grid_events.end_early(event, actor="olga", now=event.starts_at)
+
+    assert event.starts_at < event.ends_at < event.starts_at + HOUR
+
+
+@pytest.mark.parametrize("act", [grid_events.cancel, grid_events.end_early])
+def test_an_event_that_ends_supersedes_its_queued_stops(
+    program: Program, make_event: Make, stop: Make, act: Make
+) -> None:
+    event = make_event(program, status=EventStatus.ACTIVE)
+    command = stop(event)
+
+    act(event, actor="olga", now=NOW + HOUR)
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.SUPERSEDED
+
+
+def test_a_stop_that_is_being_sent_is_left_to_its_outcome(
+    program: Program, make_event: Make, stop: Make
+) -> None:
+    event = make_event(program, status=EventStatus.ACTIVE)
+    command = stop(event, status=CommandStatus.SENDING)
+
+    grid_events.cancel(event, actor="olga", now=NOW)
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.SENDING
+
+
+def test_a_queued_restore_survives_a_cancel(
+    program: Program, make_event: Make, stop: Make
+) -> None:
+    event = make_event(program, status=EventStatus.ACTIVE)
+    command = stop(event, kind="start", is_restore=True, deadline_at=None)
+
+    grid_events.cancel(event, actor="olga", now=NOW)
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.QUEUED
+
+
+def test_the_switch_stops_what_waits_and_what_comes(
+    program: Program, make_event: Make, stop: Make
+) -> None:
+    command = stop(make_event(program, status=EventStatus.ACTIVE))
+
+    grid_events.stop_new_holds(program=None, actor="olga", now=NOW)
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.SUPERSEDED
+    assert Envelope.objects.get(program=None).holds_stopped_at == NOW
+
+    grid_events.allow_new_holds(program=None, actor="olga", now=NOW)
+
+    assert Envelope.objects.get(program=None).holds_stopped_at is None
+
+
+def test_the_switch_of_one_program_leaves_the_others(
+    program: Program, make_program: Make, make_event: Make, stop: Make
+) -> None:
+    command = stop(make_event(program, status=EventStatus.ACTIVE))
+
+    grid_events.stop_new_holds(program=make_program(), actor="olga", now=NOW)
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.QUEUED
+
+
+def test_an_opt_out_ends_the_part_and_the_stop(
+    program: Program, ada: Vehicle, make_event: Make, stop: Make
+) -> None:
+    event = make_event(program, status=EventStatus.ACTIVE)
+    command = stop(event)
+
+    part = grid_events.opt_out(ada, event=event, actor="ada", now=NOW)
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.SUPERSEDED
+    assert (part.status, part.opted_out_at) == (ParticipationStatus.ENDED, NOW)
+
+
+def test_an_opt_out_before_the_start_is_kept(
+    program: Program, ada: Vehicle, make_event: Make
+) -> None:
+    event = make_event(program)
+
+    grid_events.opt_out(ada, event=event, actor="ada", now=NOW - HOUR)
+    part = grid_events.opt_out(ada, event=event, actor="ada", now=NOW)
+
+    assert part.opted_out_at == NOW - HOUR
+    assert AuditEntry.objects.filter(act="opt out").count() == 1
+
+
+def test_a_stranger_cannot_opt_out(make_event: Make, make_vehicle: Make) -> None:
+    with pytest.raises(Invalid):
+        grid_events.opt_out(make_vehicle(), event=make_event(), actor="x", now=NOW)
+
+
+def test_time_starts_ends_and_completes_an_event(
+    program: Program, make_event: Make
+) -> None:
+    event = make_event(program)
+
+    def at(moment: datetime) -> str:
+        grid_events.advance(moment)
+        event.refresh_from_db()
+        return event.status
+
+    assert at(NOW - timedelta(seconds=1)) == EventStatus.SCHEDULED
+    assert at(NOW) == EventStatus.ACTIVE
+    assert at(NOW + HOUR) == EventStatus.ACTIVE
+    # Nothing was held, so giving back takes no time.
+    assert at(NOW + 2 * HOUR) == EventStatus.COMPLETED
+    assert event.started_at == NOW
+    assert event.restoring_at == event.completed_at == NOW + 2 * HOUR
+
+
+def test_time_moves_nothing_twice(make_event: Make) -> None:
+    event = make_event()
+
+    assert grid_events.advance(NOW).started == [event.pk]
+    assert grid_events.advance(NOW) == grid_events.Advanced()
+    assert Change.objects.filter(subject="event", after="active").count() == 1
+
+
+@pytest.mark.parametrize("status", [EventStatus.SCHEDULED, EventStatus.PENDING])
+def test_an_event_that_never_began_is_called_off(
+    make_event: Make, status: EventStatus
+) -> None:
+    event = make_event(status=status)
+
+    grid_events.advance(NOW + 3 * HOUR)
+
+    event.refresh_from_db()
+    assert event.status == EventStatus.CANCELLED
+    change = Change.objects.get(subject="event", after="cancelled")
+    assert "before it began" in change.reason
+
+
+def test_an_event_is_not_complete_while_a_car_is_owed(
+    program: Program, make_event: Make, stop: Make
+) -> None:
+    event = make_event(program, status=EventStatus.ACTIVE)
+    hold = stop(event, status=CommandStatus.ACCEPTED).hold
+
+    assert grid_events.advance(NOW + 2 * HOUR).ended == [event.pk]
+
+    Hold.objects.filter(pk=hold.pk).move(HoldStatus.RELEASED, now=NOW)
+    assert grid_events.advance(NOW + 3 * HOUR).completed == [event.pk]
+    assert Participation.objects.get().status == ParticipationStatus.ENDED
+
+
+def test_an_event_waits_for_a_hold_that_another_took(
+    program: Program, make_event: Make, stop: Make
+) -> None:
+    hold = stop(make_event(program, status=EventStatus.ACTIVE)).hold
+    later = make_event(program, status=EventStatus.RESTORING)
+    Participation.objects.create(
+        event=later,
+        vehicle=hold.vehicle,
+        hold=hold,
+        status=ParticipationStatus.CLAIMED,
+        reason="target",
+        judged_at=NOW,
+    )
+
+    grid_events.advance(NOW)
+
+    later.refresh_from_db()
+    assert later.status == EventStatus.RESTORING
+
+
+def test_time_supersedes_the_stops_of_an_event_that_is_over(
+    program: Program, make_event: Make, stop: Make
+) -> None:
+    command = stop(make_event(program, status=EventStatus.ACTIVE))
+
+    grid_events.advance(NOW + 2 * HOUR)
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.SUPERSEDED
