@@ -9,6 +9,7 @@ from datetime import datetime, time
 from itertools import islice
 
 import structlog
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from fleets import clock
@@ -74,9 +75,12 @@ def enrol(
 ) -> Enrolment:
     """Record a customer's consent for one car; raise ValidationError.
 
-    It says `wording` and `source` of the consent; `ready_by` holds seven local times,
-    Monday first, or nothing. A car takes part in one program at a time.
+    `consent_wording` is the version of the text agreed to, `consent_source` where that
+    was; `ready_by` holds seven local times (None: the program's), Monday first, or
+    nothing. A car takes part in one program at a time.
     """
+    if len(ready_by) not in {0, 7}:
+        raise ValidationError({"ready_by": "One time of day for each weekday."})
     enrolment = Enrolment(
         vehicle=vehicle,
         program=program,
@@ -89,7 +93,8 @@ def enrol(
     with transaction.atomic():
         # Two clicks at once wait for one another here; the second one is refused.
         Vehicle.objects.select_for_update(no_key=True).get(pk=vehicle.pk)
-        enrolment.full_clean()
+        # Days without a time of their own are None, which the field's check refuses.
+        enrolment.full_clean(exclude={"ready_by"})
         enrolment.save(force_insert=True)
     return enrolment
 

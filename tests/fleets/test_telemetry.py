@@ -1,0 +1,251 @@
+"""From the inbox to readings and last known states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
+
+from fleets import telemetry
+from fleets.models import Reading, Vehicle, WebhookDelivery
+from fleets.providers.base import Report
+from fleets.signals import readings_recorded
+from tests.strategies import json_values
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 1, 12, 17, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def car(make_vehicle: Callable[..., Vehicle]) -> Vehicle:
+    """Return a car that was parked without a cable an hour ago."""
+    return make_vehicle(
+        is_plugged_in=False,
+        is_charging=False,
+        is_home=None,
+        plugged_in_at=None,
+        power_kw=0.0,
+        observed_at=NOW - 60 * MINUTE,
+    )
+
+
+@pytest.fixture
+def heard() -> Iterator[list[list[int]]]:
+    """Return what listeners of `readings_recorded` were told."""
+    calls: list[list[int]] = []
+
+    def listen(vehicle_ids: list[int], **_: object) -> None:
+        calls.append(vehicle_ids)
+
+    readings_recorded.connect(listen)
+    yield calls
+    readings_recorded.disconnect(listen)
+
+
+def body(car: Vehicle, *, at: datetime = NOW, **changes: Any) -> dict[str, Any]:
+    def signal(code: str, value: object) -> dict[str, Any]:
+        return {
+            "code": code,
+            "status": {"value": "SUCCESS"},
+            "body": {"value": value},
+            "meta": {"oemUpdatedAt": at.timestamp()},
+        }
+
+    signals = [
+        signal("charge-ischarging", True),
+        signal("charge-ischargingcableconnected", True),
+        signal("location-isathome", True),
+        signal("charge-wattage", 7000),
+    ]
+    return {
+        "eventId": "e-1",
+        "eventType": "VEHICLE_STATE",
+        "data": {"vehicle": {"id": car.external_id}, "signals": signals},
+        "meta": {"mode": "LIVE"},
+        **changes,
+    }
+
+
+def deliver(content: object, event_id: str = "e-1") -> WebhookDelivery:
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return WebhookDelivery.objects.create(event_id=event_id, body=raw, received_at=NOW)
+
+
+def test_a_message_becomes_a_reading_and_the_state_of_its_car(
+    car: Vehicle,
+    heard: list[list[int]],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    message = deliver(body(car))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert telemetry.take_in(NOW + MINUTE) == 1
+
+    car.refresh_from_db()
+    assert (car.is_plugged_in, car.is_charging, car.is_home) == (True, True, True)
+    assert (car.power_kw, car.plugged_in_at, car.observed_at) == (7.0, NOW, NOW)
+    reading = Reading.objects.get(vehicle_id=car.pk)
+    assert (reading.observed_at, reading.source) == (NOW, "webhook")
+    message.refresh_from_db()
+    assert (message.processed_at, message.error) == (NOW + MINUTE, "")
+    assert heard == [[car.pk]]
+
+
+def test_a_message_is_taken_in_once(car: Vehicle) -> None:
+    deliver(body(car))
+
+    assert [telemetry.take_in(NOW), telemetry.take_in(NOW)] == [1, 0]
+    assert Reading.objects.count() == 1
+
+
+def test_the_cars_time_decides_not_the_order_of_arrival(car: Vehicle) -> None:
+    deliver(body(car, at=NOW), "e-2")
+    old = body(car, at=NOW - 5 * MINUTE)
+    old["data"]["signals"][0]["body"]["value"] = False
+    deliver(old, "e-1")
+
+    telemetry.take_in(NOW)
+
+    car.refresh_from_db()
+    assert car.is_charging is True
+    assert car.observed_at == NOW
+    assert car.plugged_in_at == NOW - 5 * MINUTE
+    assert Reading.objects.count() == 2
+
+
+def test_an_older_message_of_a_later_batch_changes_nothing(car: Vehicle) -> None:
+    telemetry.record(
+        [Report(car.external_id, NOW, soc_percent=60.0)], source="read", now=NOW
+    )
+
+    telemetry.record(
+        [Report(car.external_id, NOW - MINUTE, soc_percent=59.0)],
+        source="read",
+        now=NOW,
+    )
+
+    car.refresh_from_db()
+    assert car.soc_percent == 60.0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\x00", b"[" * 9999, b"null"])
+def test_an_unreadable_message_is_kept_with_its_error(
+    car: Vehicle, content: bytes
+) -> None:
+    message = deliver(content, "bad")
+    deliver(body(car), "good")
+
+    assert telemetry.take_in(NOW) == 2
+
+    message.refresh_from_db()
+    assert message.error
+    assert message.processed_at == NOW
+    assert Reading.objects.count() == 1
+
+
+def test_test_traffic_and_strange_cars_change_nothing(
+    car: Vehicle, heard: list[list[int]]
+) -> None:
+    deliver(body(car, meta={"mode": "TEST"}), "e-1")
+    stranger = body(car)
+    stranger["data"]["vehicle"]["id"] = "somebody-elses"
+    deliver(stranger, "e-2")
+
+    assert telemetry.take_in(NOW) == 2
+
+    assert not Reading.objects.exists()
+    assert not WebhookDelivery.objects.filter(processed_at=None).exists()
+    assert heard == []
+
+
+def test_what_the_database_refuses_of_one_does_not_stop_the_others(
+    car: Vehicle, make_vehicle: Callable[..., Vehicle]
+) -> None:
+    odd = make_vehicle(observed_at=None)
+    with connection.cursor() as cursor:
+        cursor.execute("set constraints all immediate")
+        cursor.execute(
+            "alter table fleets_vehicle add constraint odd"
+            f" check (id <> {odd.pk} or observed_at is null)"
+        )
+    refused = deliver(body(odd), "e-1")
+    deliver(body(car), "e-2")
+
+    assert telemetry.take_in(NOW) == 2
+
+    refused.refresh_from_db()
+    assert refused.error == "refused: IntegrityError"
+    assert list(Reading.objects.values_list("vehicle_id", flat=True)) == [car.pk]
+
+
+def test_taking_in_costs_the_same_queries_for_one_car_as_for_many(
+    make_vehicle: Callable[..., Vehicle],
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for number in range(30):
+        deliver(body(make_vehicle(observed_at=None)), f"e-{number}")
+
+    # claim, cars, update, mark, two savepoints and what the copy needs
+    with django_assert_max_num_queries(9):
+        assert telemetry.take_in(NOW) == 30
+
+
+def test_a_limit_leaves_the_rest_for_later(car: Vehicle) -> None:
+    for number in range(3):
+        deliver(body(car, eventId=f"e-{number}"), f"e-{number}")
+
+    assert [telemetry.take_in(NOW, limit=2) for _ in range(3)] == [2, 1, 0]
+
+
+def test_old_messages_go_but_never_one_that_waits(car: Vehicle) -> None:
+    deliver(body(car), "old")
+    telemetry.take_in(NOW)
+    deliver(body(car), "waiting")
+
+    telemetry.prune(NOW + telemetry.KEEP_MESSAGES + MINUTE)
+
+    assert [m.event_id for m in WebhookDelivery.objects.all()] == ["waiting"]
+
+
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=60,
+)
+@given(
+    values=st.fixed_dictionaries(
+        {
+            "charge-ischarging": json_values,
+            "charge-wattage": json_values,
+            "tractionbattery-stateofcharge": json_values,
+            "location-isathome": json_values,
+        }
+    ),
+    at=st.one_of(json_values, st.floats(), st.just(NOW.timestamp())),
+)
+def test_nothing_that_a_car_says_can_stop_the_intake(
+    car: Vehicle, values: dict[str, object], at: object
+) -> None:
+    signals = [
+        {"code": code, "body": {"value": value}, "meta": {"oemUpdatedAt": at}}
+        for code, value in values.items()
+    ]
+    WebhookDelivery.objects.all().delete()
+    message = deliver(
+        body(car, data={"vehicle": {"id": car.external_id}, "signals": signals})
+    )
+
+    assert telemetry.take_in(NOW) == 1
+
+    message.refresh_from_db()
+    assert message.error == ""
