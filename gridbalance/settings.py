@@ -96,9 +96,9 @@ DATABASES = {
     }
 }
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "gridbalance" / "static"]
-WHITENOISE_USE_FINDERS = True  # no collectstatic step before the first run
+# No STATIC_ROOT: files are served from where they are, without a step to collect them.
+WHITENOISE_USE_FINDERS = True
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
