@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -69,6 +70,12 @@ class Embedded:
             if process := self.find(name):
                 pids.kill(process)
             self._record(name, None)
+
+    def remove(self) -> None:
+        """Stop both servers and remove their files with all that is in them."""
+        self.stop()
+        shutil.rmtree(self._home.folder)
+        self.__dict__.pop("_home")
 
     def find(self, name: str) -> ProcessId | None:
         """Return the server's process if it runs."""

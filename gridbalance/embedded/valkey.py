@@ -36,7 +36,7 @@ class Valkey:
             "bind": LOOPBACK,
             "port": self.port,
             "requirepass": self.password,
-            "dir": folder,
+            "dir": ".",  # where it is started; a path with spaces would need quotes
             "databases": 16,
             "save": '""',
             "appendonly": "no",

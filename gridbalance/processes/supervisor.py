@@ -77,6 +77,7 @@ class Supervisor:
         self.embedded = Embedded(self.data_dir, fast=fast)
         self.say = say or _say
         self._services: list[str] = []
+        self._services_are_up = False
         self._tiers: list[list[str]] = []
         self._children: dict[str, Child] = {}
         self._guard = threading.RLock()
@@ -143,6 +144,7 @@ class Supervisor:
                     self._record()
         if self._services:
             self.embedded.start(*self._services)
+            self._services_are_up = True
         if self.embedded.addresses != known:
             self._begin_again()
         return self.embedded.addresses
@@ -272,7 +274,7 @@ class Supervisor:
             with self._guard:
                 for child in list(self._children.values()):
                     self._tend_child(child, now)
-            if now >= services_at:
+            if self._services_are_up and now >= services_at:
                 services_at = now + TEND_SERVICES_SECONDS
                 self._tend_services()
 
