@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from dispatch import views
+
+urlpatterns = [
+    path("", views.live_page, name="live"),
+    path("stream", views.stream, name="stream"),
+    path("actions", views.actions, name="actions"),
+    path("holds/stop", views.stop_new_holds, name="stop-new-holds"),
+    path("holds/allow", views.allow_new_holds, name="allow-new-holds"),
+    path("events/<int:event_id>/end-early", views.end_early, name="end-early"),
+]

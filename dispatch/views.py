@@ -1,0 +1,211 @@
+"""The operator's doors: look at what happens, stop new holds, end an event early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from asgiref.sync import sync_to_async
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from dispatch import grid_events, live
+from dispatch.event_rules import EventError
+from dispatch.forms import WhichHoldsForm, WhyForm
+from dispatch.lifecycle import OPEN_HOLD
+from dispatch.models import GridEvent
+from dispatch.tasks import tick
+from fleets import clock
+from fleets.models import Program, User
+from fleets.wake import wake
+
+SHEETS = (
+    "css/live.css", "css/strip.css", "css/figures.css", "css/chart.css",
+    "css/lists.css",
+)  # fmt: skip
+
+
+@login_required
+@require_GET
+def live_page(request: HttpRequest) -> HttpResponse:
+    """Show what happens now; the stream keeps it so."""
+    _let_watch(request)
+    picture = live.picture(clock.now())
+    return render(
+        request,
+        "dispatch/live.html",
+        {
+            "picture": picture,
+            "actions": picture.actions,
+            "may_operate": may_operate(request.user),
+            "sheets": SHEETS,
+        },
+    )
+
+
+@login_required
+@require_GET
+def actions(request: HttpRequest) -> HttpResponse:
+    """Show the buttons alone: asked for when what can be done has changed."""
+    _let_watch(request)
+    return render(
+        request,
+        "dispatch/actions.html",
+        {"actions": live.actions(), "may_operate": may_operate(request.user)},
+    )
+
+
+@require_GET
+async def stream(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """Send a picture a tick for as long as somebody looks."""
+    user = await request.auser()
+    if not await sync_to_async(may_watch)(user):
+        # No redirect: a page for people would be noise to an event source.
+        return HttpResponse(status=403)
+    # Engine rule 12: a stream lasts half an hour, and connections are few.
+    await sync_to_async(connections.close_all)()
+    return StreamingHttpResponse(
+        live.pictures(),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def stop_new_holds(request: HttpRequest) -> HttpResponse:
+    """Ask once more, then take nothing more from anybody."""
+    return _switch(
+        request,
+        grid_events.stop_new_holds,
+        title="Stop new holds",
+        consequences=(
+            "No car is stopped any more, in running and in coming events. Stops that "
+            "were not sent yet are called off.",
+            "Cars that are held stay held until their event ends; whatever is due is "
+            "given back as always.",
+        ),
+        done="No new holds from now on.",
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def allow_new_holds(request: HttpRequest) -> HttpResponse:
+    """Ask once more, then let events hold cars again."""
+    return _switch(
+        request,
+        grid_events.allow_new_holds,
+        title="Allow new holds",
+        consequences=("Running events hold cars again, from the next tick on.",),
+        done="New holds are allowed again.",
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Ask once more, then end a running event and give back what it took."""
+    _let_operate(request)
+    event = get_object_or_404(
+        GridEvent.objects.running().select_related("program"), pk=event_id
+    )
+    form = WhyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return _done(
+            request,
+            lambda: grid_events.end_early(
+                event,
+                actor=request.user.get_username(),
+                why=form.cleaned_data["why"],
+                now=clock.now(),
+            ),
+            f"Event {event.pk} ends now; its cars are being given back.",
+        )
+    held = event.participations.filter(hold__status__in=OPEN_HOLD).count()
+    return _confirm(
+        request,
+        form,
+        title=f"End event {event.pk} of {event.program} early",
+        consequences=(
+            f"Cars to be given back: {held}. They start one after the other, within "
+            "the program's ramp and cap.",
+            "An event that has ended cannot be taken up again.",
+        ),
+    )
+
+
+def may_watch(user: User | AnonymousUser) -> bool:
+    """Say whether this person may see what happens."""
+    allowed = ("dispatch.view_gridevent", "dispatch.operate_gridevent")
+    return user.is_active and (user.is_staff or any(map(user.has_perm, allowed)))
+
+
+def may_operate(user: User | AnonymousUser) -> bool:
+    """Say whether this person may move load."""
+    return user.is_active and user.has_perm("dispatch.operate_gridevent")
+
+
+def _let_watch(request: HttpRequest) -> None:
+    if not may_watch(request.user):
+        raise PermissionDenied
+
+
+def _let_operate(request: HttpRequest) -> None:
+    if not may_operate(request.user):
+        raise PermissionDenied
+
+
+def _switch(
+    request: HttpRequest,
+    act: Callable[..., None],
+    *,
+    title: str,
+    consequences: tuple[str, ...],
+    done: str,
+) -> HttpResponse:
+    _let_operate(request)
+    form = WhichHoldsForm(request.POST or None, initial=request.GET.dict())
+    if request.method == "POST" and form.is_valid():
+        program: Program | None = form.cleaned_data["program"]
+        return _done(
+            request,
+            lambda: act(
+                program=program,
+                actor=request.user.get_username(),
+                why=form.cleaned_data["why"],
+                now=clock.now(),
+            ),
+            done,
+        )
+    return _confirm(request, form, title=title, consequences=consequences)
+
+
+def _confirm(
+    request: HttpRequest,
+    form: WhyForm,
+    *,
+    title: str,
+    consequences: tuple[str, ...],
+) -> HttpResponse:
+    context = {"form": form, "title": title, "consequences": consequences}
+    return render(request, "dispatch/confirm.html", context)
+
+
+def _done(
+    request: HttpRequest, act: Callable[[], object], message: str
+) -> HttpResponse:
+    """Act, wake the loop, and go back to the page that shows what comes of it."""
+    try:
+        act()
+    except EventError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, message)
+        wake(tick)
+    return redirect("live")
