@@ -176,7 +176,7 @@ class Control:
 
     def _calls(self, request: Request, wanted: wire.Json) -> wire.Json:
         parameters = request.parameters()
-        calls = []
+        calls: list[wire.Json] = []
         for call in self.world.calls.since(int(parameters.get("since", 0))):
             if len(calls) >= int(parameters.get("limit", CALLS_AT_ONCE)):
                 break

@@ -45,7 +45,7 @@ class LimitSettings:
     application_refill: float = 2
     vehicle_bucket: float = 10  # not published; makers allow a few calls at once
     vehicle_refill: float = 1
-    monthly_calls: int = 500  # the documentation's example of a plan
+    monthly_calls: float = 500  # the documentation's example of a plan
 
 
 @dataclass(slots=True)
