@@ -81,8 +81,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     errors: list[dict[str, str]] = []
     match error:
         case exceptions.ValidationError():
-            status = 400
-            errors = list(_flat(error.detail))
+            status, errors = 400, list(_flat(error.detail))
             detail = " ".join(entry["message"] for entry in errors)
         case exceptions.APIException():
             status, detail = error.status_code, str(error.detail)
@@ -91,8 +90,9 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
             if (wait := getattr(error, "wait", None)) is not None:
                 headers["Retry-After"] = str(int(wait) + 1)
         case Invalid():
-            status, detail = 400, str(error)
-            errors = [vars(finding) for finding in error.findings]
+            status = 400
+            errors = [_entry(**vars(finding)) for finding in error.findings]
+            detail = " ".join(entry["message"] for entry in errors)
         case Stale() | WrongMoment():
             status, detail = 409, str(error)
             code = "stale" if isinstance(error, Stale) else "wrong_moment"
@@ -133,10 +133,14 @@ def _flat(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
         for inner in detail:
             yield from _flat(inner, path)
     else:
-        message = str(detail)
-        if path and path not in message:
-            message = f"{path}: {message}"
-        yield {"field": path, "code": detail.code, "message": message}
+        yield _entry(path, detail.code, str(detail))
+
+
+def _entry(field: str, code: str, message: str) -> dict[str, str]:
+    """Return one finding; its message names the field, for it is read alone in logs."""
+    if field not in message:
+        message = f"{field}: {message}"
+    return {"field": field, "code": code, "message": message}
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

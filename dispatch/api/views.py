@@ -79,10 +79,13 @@ class EventView(GenericAPIView[GridEvent]):
         )
 
     def shown(self, event: GridEvent) -> dict[str, Any]:
-        """Return the event as it is now, with what has come of it."""
-        fresh = self.get_queryset().get(pk=event.pk)
-        fresh.live = figures.live(fresh)  # type: ignore[attr-defined]
-        return dict(EventDetail(fresh).data)
+        """Return the event's body, with what has come of it."""
+        event.live = figures.live(event)  # type: ignore[attr-defined]
+        return dict(EventDetail(event).data)
+
+    def shown_anew(self, event: GridEvent) -> dict[str, Any]:
+        """Return the body of an event that was just written."""
+        return self.shown(self.get_queryset().get(pk=event.pk))
 
     def once(self, act: Callable[[Any], tuple[int, dict[str, Any]]]) -> Response:
         """Do `act` once for this request's key, and wake the loop after it."""
@@ -128,7 +131,7 @@ class EventsView(EventView):
                 actor=actor_of(request),
                 now=now,
             )
-            return 201, self.shown(event)
+            return 201, self.shown_anew(event)
 
         response = self.once(act)
         body = cast(dict[str, Any], response.data)
@@ -144,7 +147,7 @@ class OneEventView(EventView):
     @schema.READ
     def get(self, request: Request, event_id: int) -> Response:
         """Read an event and what has come of it so far."""
-        return self.answer(self.event())
+        return self.answer(self.shown(self.event()))
 
     @schema.AMEND
     def patch(self, request: Request, event_id: int) -> Response:
@@ -165,10 +168,10 @@ class OneEventView(EventView):
                 why=wanted.get("reason", ""),
             )
         wake_loop()
-        return self.answer(event)
+        return self.answer(self.shown_anew(event))
 
-    def answer(self, event: GridEvent) -> Response:
-        body = self.shown(event)
+    def answer(self, body: dict[str, Any]) -> Response:
+        """Answer with a body and its version as ETag."""
         return Response(body, headers={"ETag": f'"{body["version"]}"'})
 
     def version(self, wanted: dict[str, Any]) -> int:
@@ -205,7 +208,7 @@ class CancelView(EventView):
             event = grid_events.cancel(
                 event, actor=actor_of(request), now=now, why=wanted.get("reason", "")
             )
-            return 200, self.shown(event)
+            return 200, self.shown_anew(event)
 
         return self.once(act)
 
@@ -246,7 +249,7 @@ class ApproveView(EventView):
         event.version = wanted["version"]
         event = grid_events.approve(event, actor=actor_of(request), now=clock.now())
         wake_loop()
-        return Response(self.shown(event))
+        return Response(self.shown_anew(event))
 
 
 def wake_loop() -> None:
