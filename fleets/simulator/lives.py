@@ -70,7 +70,6 @@ class Evenings:
             datetime.fromtimestamp((day + 1) * DAY_SECONDS, UTC).weekday() in WEEKEND
         )
         kind = draw.random()
-        soc_percent = 100 * draw.betavariate(4, 3.6)
         if kind < FAST_CHARGING:
             arrival = draw.uniform(15, 20)
             return [
@@ -84,6 +83,7 @@ class Evenings:
             ]
         if kind > PLUGS_IN:
             return []
+        soc_percent = draw.triangular(8, 95, 55)
         if kind < FAST_CHARGING + AT_HOME_BY_DAY:
             arrival = draw.uniform(12, 14)
             soc_percent = max(soc_percent, 45)
@@ -94,7 +94,7 @@ class Evenings:
             Session(
                 midnight + arrival * HOUR_SECONDS,
                 midnight + (24 + leaves) * HOUR_SECONDS,
-                soc_percent=min(max(soc_percent, 8), 95),
+                soc_percent=soc_percent,
             )
         ]
 

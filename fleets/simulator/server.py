@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -153,9 +154,14 @@ class Server:
 
 def load_or_build(options: Options) -> World:
     """Return the saved world if there is one, else a new one."""
-    if options.state and options.state.exists():
-        return state.load(options, options.state)
-    return build_world(options)
+    gc.disable()  # nothing of a hundred thousand cars is garbage
+    try:
+        if options.state and options.state.exists():
+            return state.load(options, options.state)
+        return build_world(options)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def run(options: Options, *, announce: Callable[[str], None]) -> None:

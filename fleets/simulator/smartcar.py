@@ -31,7 +31,7 @@ LOW_BATTERY_PERCENT = 4
 PERCENTS = range(50, 101)
 SLOW_SECONDS = (0.5, 5.0)
 BEYOND_BOUND_SHARE = 0.25  # of slow commands become 202
-BEYOND_BOUND_SECONDS = (0.2, 3.0)
+BEYOND_BOUND = (1.02, 1.15)  # times the bound
 RATE_LIMITED_SECONDS = (60, 180)  # two minutes were observed
 
 
@@ -177,7 +177,7 @@ class Smartcar:
         bound = self.world.options.long_answer_after
         seconds = min(draw.uniform(*SLOW_SECONDS), bound * 0.9)
         if call.kind in COMMANDS and draw.random() < BEYOND_BOUND_SHARE:
-            seconds = bound + draw.uniform(*BEYOND_BOUND_SECONDS)
+            seconds = bound * draw.uniform(*BEYOND_BOUND)
 
         def find_out(is_accepted: bool) -> Reply:
             reply = self._perform(call, car, self.world.advance(), faults, rest)
@@ -264,10 +264,8 @@ class Smartcar:
         # A car that cannot be reached shows what it told last.
         is_silent = self.world.faults.silent_until(car, now) > now
         report = car.report if is_silent and car.report else car.told_at(now)
-        signals = [
-            wire.resource(signal)
-            for signal in wire.signals(car, report, retrieved_at=now)
-        ]
+        meta = wire.stamps(report, retrieved_at=now)
+        signals = [wire.resource(signal, meta) for signal in wire.signals(car, report)]
         if call.kind == "signal":
             found = [signal for signal in signals if signal["id"] == rest[1]]
             if not found:

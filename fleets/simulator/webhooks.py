@@ -80,12 +80,9 @@ class Webhooks:
         if "lost-webhooks" in faults:
             self.counts["lost"] += 1
             return
-        told = wire.signals(
-            car,
-            report,
-            retrieved_at=report.at,
-            as_text="mixed-times" in faults,
-        )
+        as_text = "mixed-times" in faults
+        meta = wire.stamps(report, retrieved_at=report.at, as_text=as_text)
+        told = [{**signal, "meta": meta} for signal in wire.signals(car, report)]
         event = wire.webhook_event(
             car, told, event=draw_id(self.draw), triggers=triggers
         )

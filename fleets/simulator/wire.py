@@ -11,6 +11,7 @@ from fleets.simulator.cars import Car, Report
 
 Json = dict[str, Any]
 DOCUMENTATION = "https://smartcar.com/docs/errors"
+SUCCESS: Json = {"value": "SUCCESS"}
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 TITLES = {
@@ -213,14 +214,8 @@ def _attributes(car: Car) -> Json:
     }
 
 
-def signals(
-    car: Car, report: Report, *, retrieved_at: float, as_text: bool = False
-) -> list[Json]:
-    """Return what a car reported, signal by signal, in the shape of webhooks."""
-    meta = {
-        "retrievedAt": stamp(retrieved_at, as_text=as_text),
-        "oemUpdatedAt": stamp(report.at, as_text=as_text),
-    }
+def signals(car: Car, report: Report) -> list[Json]:
+    """Return what a car reported, signal by signal, without its time stamps."""
     capacity = car.battery.capacity_kwh
     status = "NOT_CHARGING"
     if report.is_charging:
@@ -277,33 +272,38 @@ def signals(
         ),
         ("location-isathome", "IsAtHome", "Location", {"value": report.is_home}),
     ]
-    return [
-        _signal(code, name, group, body, meta) for code, name, group, body in bodies
-    ]
+    return [_signal(code, name, group, body) for code, name, group, body in bodies]
 
 
-def _signal(code: str, name: str, group: str, body: Json | None, meta: Json) -> Json:
-    signal: Json = {"code": code, "name": name, "group": group}
+def stamps(report: Report, *, retrieved_at: float, as_text: bool = False) -> Json:
+    """Return when a report was fetched and when the car had told it."""
+    return {
+        "retrievedAt": stamp(retrieved_at, as_text=as_text),
+        "oemUpdatedAt": stamp(report.at, as_text=as_text),
+    }
+
+
+def _signal(code: str, name: str, group: str, body: Json | None) -> Json:
     if body is None:
-        signal["status"] = {
-            "value": "ERROR",
-            "error": {"type": NOT_CHARGING.type, "code": NOT_CHARGING.code},
-        }
-    else:
-        signal["status"] = {"value": "SUCCESS"}
-        signal["body"] = body
-    signal["meta"] = meta
-    return signal
+        error = {"type": NOT_CHARGING.type, "code": NOT_CHARGING.code}
+        status: Json = {"value": "ERROR", "error": error}
+        return {"code": code, "name": name, "group": group, "status": status}
+    return {
+        "code": code,
+        "name": name,
+        "group": group,
+        "status": SUCCESS,
+        "body": body,
+    }
 
 
-def resource(signal: Json) -> Json:
+def resource(signal: Json, meta: Json) -> Json:
     """Return a signal in the shape of the REST answers."""
-    attributes = {key: value for key, value in signal.items() if key != "meta"}
     return {
         "id": signal["code"],
         "type": "signal",
-        "attributes": attributes,
-        "meta": signal["meta"],
+        "attributes": signal,
+        "meta": meta,
     }
 
 
