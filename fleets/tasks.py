@@ -7,14 +7,14 @@ from celery import shared_task
 from fleets import clock, telemetry
 
 
-@shared_task(queue="control")
+@shared_task
 def take_in() -> None:
     """Empty the webhook inbox."""
     while telemetry.take_in(clock.now()) == telemetry.BATCH:
         pass
 
 
-@shared_task(queue="control")
+@shared_task
 def prune() -> None:
     """Drop messages and readings whose time has passed."""
     telemetry.prune(clock.now())

@@ -85,8 +85,8 @@ def take_in(now: datetime, *, limit: int = BATCH) -> int:
     WebhookDelivery.objects.filter(pk__in=[m.pk for m in messages]).update(
         processed_at=now
     )
-    for pk, error in errors.items():
-        plain = error.encode("ascii", "replace").decode().replace("\x00", "?")
+    for pk, reason in errors.items():
+        plain = reason.encode("ascii", "replace").decode().replace("\x00", "?")
         WebhookDelivery.objects.filter(pk=pk).update(error=plain[:200])
     if errors:
         log.warning("webhooks_without_effect", count=len(errors))
