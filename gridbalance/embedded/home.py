@@ -49,6 +49,12 @@ class Home:
                 os.chown(folder, self.account.uid, self.account.gid)
         return folder
 
+    def remove_old_programs(self) -> None:
+        """Remove what an older wheel left, once no server runs from it any more."""
+        for programs in self.folder.glob("programs-*"):
+            if programs not in self.valkey_server.parents:
+                shutil.rmtree(programs)
+
 
 def folder_of(data_dir: Path) -> Path:
     """Return where the servers of this data folder have their files."""
@@ -141,8 +147,6 @@ def _copy_programs(
     postgres: Path, libraries: Path | None, valkey: Path, target: Path
 ) -> None:
     """Copy what the servers need; the finished folder appears at once or not."""
-    for old in target.parent.glob("programs-*"):
-        shutil.rmtree(old)
     draft = Path(tempfile.mkdtemp(dir=target.parent, prefix="copying-"))
     install = draft / postgres.name / "pginstall"
     for name in ("lib", "share"):

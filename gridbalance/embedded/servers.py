@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gridbalance import pids
 from gridbalance.embedded import postgres, stored, valkey
-from gridbalance.embedded.home import Home, open_home, tell
+from gridbalance.embedded.home import Home, folder_of, open_home, tell
 from gridbalance.embedded.postgres import Postgres
 from gridbalance.embedded.stored import POSTGRES, VALKEY, Addresses
 from gridbalance.embedded.valkey import Valkey
@@ -47,6 +47,8 @@ class Embedded:
             self._set_strange_files_aside()
             missing = [name for name in names or NAMES if self.find(name) is None]
             self._leave_taken_ports(missing)
+            if not any(self.find(name) for name in NAMES):
+                self._home.remove_old_programs()
             started = {name: self._spawn(name) for name in missing}
             for name, process in started.items():
                 self._server(name).wait_until_ready(process)
@@ -78,7 +80,9 @@ class Embedded:
         self.__dict__.pop("_home")
 
     def find(self, name: str) -> ProcessId | None:
-        """Return the server's process if it runs."""
+        """Return the server's process if it runs; nothing is made by asking."""
+        if not folder_of(self.data_dir).exists():
+            return None
         record = self._records().get(name)
         if record is not None and pids.is_running(record):
             return record
