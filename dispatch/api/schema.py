@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.contrib.django_oauth_toolkit import DjangoOAuthToolkitScheme
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -32,6 +33,20 @@ class GridScheme(DjangoOAuthToolkitScheme):  # type: ignore[no-untyped-call]
 
     target_class = "dispatch.api.access.GridAuthentication"
     name = "oauth2"
+
+
+class StrictShape(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Inputs that refuse names they do not know say so."""
+
+    target_class = "dispatch.api.fields.StrictSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
+        """Return the shape as it is, closed."""
+        shape = auto_schema._map_serializer(
+            self.target, direction, bypass_extensions=True
+        )
+        return {**shape, "additionalProperties": False}
 
 
 KEY = OpenApiParameter(

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers as drf
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.permissions import BasePermission
@@ -51,7 +51,7 @@ ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 class EventView(GenericAPIView[GridEvent]):
     """What all doors to events share."""
 
-    authentication_classes = (GridAuthentication, SessionAuthentication)
+    authentication_classes: Sequence[type[BaseAuthentication]] = (GridAuthentication,)
     permission_classes: Sequence[type[BasePermission]] = (MachineHasScope,)
     parser_classes = (StrictJSONParser,)
     lookup_url_kwarg = "event_id"
@@ -101,6 +101,7 @@ class EventsView(EventView):
     filter_backends = (DjangoFilterBackend,)
     filterset_class = EventFilter
     pagination_class = EventPages
+    authentication_classes = (GridAuthentication, SessionAuthentication)
     permission_classes = (MachineOrViewer,)
 
     @schema.LIST
@@ -142,6 +143,7 @@ class EventsView(EventView):
 
 class OneEventView(EventView):
     serializer_class = EventDetail
+    authentication_classes = (GridAuthentication, SessionAuthentication)
     permission_classes = (MachineOrViewer,)
 
     @schema.READ

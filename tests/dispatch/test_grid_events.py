@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch import envelope, grid_events
+from dispatch import envelope, event_rules, grid_events
 from dispatch.event_rules import Invalid, NotAllowed, Stale, WrongMoment
 from dispatch.lifecycle import (
     EVENT_MOVES,
@@ -188,9 +188,7 @@ def test_a_target_counts_the_cars_it_needs(
     for _ in range(4):
         make_enrolment(program)
 
-    step = envelope.step(
-        program, grid_events.event_rules.Shape(NOW, NOW + HOUR, target_kw=15.0)
-    )
+    step = envelope.step(program, event_rules.Shape(NOW, NOW + HOUR, target_kw=15.0))
 
     assert (step.kw, step.cars) == (15.0, 3)
 
@@ -203,7 +201,7 @@ def test_a_slow_provider_makes_a_slow_step(
     for _ in range(4):
         make_enrolment(program)
 
-    step = envelope.step(program, grid_events.event_rules.Shape(NOW, NOW + HOUR))
+    step = envelope.step(program, event_rules.Shape(NOW, NOW + HOUR))
 
     assert (step.kw, step.kw_per_minute) == (28.0, 14.0)
 
@@ -242,9 +240,7 @@ def test_an_approval_is_for_the_version_that_was_seen(program: Program) -> None:
 def test_an_amendment_makes_the_next_version(program: Program) -> None:
     event = plan(program, target_kw=100.0)
 
-    event = grid_events.amend(
-        event, {"ends_at": NOW + 3 * HOUR}, actor="olga", now=NOW
-    )
+    event = grid_events.amend(event, {"ends_at": NOW + 3 * HOUR}, actor="olga", now=NOW)
 
     assert (event.version, event.ends_at) == (2, NOW + 3 * HOUR)
 
@@ -470,7 +466,7 @@ def test_time_starts_ends_and_completes_an_event(
     def at(moment: datetime) -> str:
         grid_events.advance(moment)
         event.refresh_from_db()
-        return event.status
+        return str(event.status)
 
     assert at(NOW - timedelta(seconds=1)) == EventStatus.SCHEDULED
     assert at(NOW) == EventStatus.ACTIVE
