@@ -205,7 +205,7 @@ class Receiver:
         """Return the status and the content that answer one message."""
         is_signed = smartcar.is_signed(body, signature)
         try:
-            message = smartcar.parse_webhook(body)
+            message = smartcar.peek_webhook(body)
         except ValueError:
             message = None
         # A challenge comes unsigned, so it goes first.

@@ -14,6 +14,7 @@ from fleets.providers.smartcar.webhooks import (
     answer_challenge,
     is_signed,
     parse_webhook,
+    peek_webhook,
 )
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "answer_challenge",
     "is_signed",
     "parse_webhook",
+    "peek_webhook",
     "shared",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +39,9 @@ from fleets.providers.smartcar.json_values import (
     text,
 )
 
+# The HTTP library's threads go on for some milliseconds after a client is closed;
+# where Python ended meanwhile, one process in six was aborted.
+LETTING_GO_SECONDS = 0.1
 PAGE_SIZE = 100  # the most that is allowed; the default differs between sources
 
 
@@ -97,6 +103,10 @@ class Smartcar:
             if page.is_last:
                 return
             number_of_page += 1
+
+    @property
+    def is_open(self) -> bool:
+        return self._client is not None
 
     async def close(self) -> None:
         """Let go of the connections; the next call opens new ones."""
@@ -224,4 +234,15 @@ _by_process: dict[int, Smartcar] = {}
 
 def shared() -> Smartcar:
     """Return this process's adapter; a forked child gets its own."""
-    return _by_process.setdefault(os.getpid(), Smartcar())
+    pid = os.getpid()
+    if pid not in _by_process:
+        _by_process[pid] = Smartcar()
+        atexit.register(_close, pid)
+    return _by_process[pid]
+
+
+def _close(pid: int) -> None:
+    """Close the adapter before Python ends: its threads would abort the process."""
+    if pid == os.getpid() and _by_process[pid].is_open:
+        asyncio.run(_by_process[pid].close())
+        time.sleep(LETTING_GO_SECONDS)
