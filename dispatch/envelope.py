@@ -7,9 +7,9 @@ What an event could take off at worst is its `Step`:
 - kW per minute: what the provider's limits let us stop in the first minute. A target
   behind a slow provider is a slow step, however large it is.
 
-A step that is larger than its program's envelope waits for approval. The send path
-holds the same numbers against all events of a program together, so that an event cut
-into small ones moves no more.
+What counts is the step together with those of other events of the program that may
+take at the same time, at most all of its cars: an event cut into small ones is still a
+large one. A step that is larger than the program's envelope waits for approval.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Count, Sum
 
-from dispatch.event_rules import Shape
+from dispatch.event_rules import Shape, listed, shape_of
 from dispatch.lifecycle import EventStatus
 from dispatch.models import Envelope, GridEvent
 from fleets.models import Program, Vehicle
+
+LONGEST_WORDS = 200  # what `pending_reason` holds
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ class Step:
 
 
 def of(program: Program | None) -> Envelope:
-    """Return the envelope of a program, or of everything; make it when missing."""
-    envelope, _ = Envelope.objects.get_or_create(
+    """Return the envelope of a program, or of everything, locked; make it when missing.
+
+    The lock lets two events of one moment see each other. Take it after the event's.
+    """
+    envelope, _ = Envelope.objects.select_for_update(
+        no_key=True, of=("self",)
+    ).get_or_create(
         program=program,
         defaults={
             "max_kw": settings.ENVELOPE_KW,
@@ -80,19 +87,59 @@ def step(program: Program, shape: Shape) -> Step:
     return Step(kw=kw, cars=cars, kw_per_minute=min(kw, calls * mean_kw))
 
 
-def excess(envelope: Envelope, step: Step) -> str:
-    """Return in words what is too large, or nothing."""
+def excess(program: Program, shape: Shape, *, but: int | None = None) -> str:
+    """Return in words what is too large with an event of this shape, or nothing.
+
+    `but` is the event itself, when it is there already. Runs in the transaction that
+    writes the event.
+    """
+    envelope = of(program)
+    total, others = _together(program, shape, but=but)
     parts = []
-    if step.kw > envelope.max_kw:
-        parts.append(f"{step.kw:,.0f} kW of {envelope.max_kw:,.0f} allowed")
-    if step.cars > envelope.max_cars:
-        parts.append(f"{step.cars:,} cars of {envelope.max_cars:,} allowed")
-    if step.kw_per_minute > envelope.max_kw_per_minute:
+    if total.kw > envelope.max_kw:
+        parts.append(f"{total.kw:,.0f} kW of {envelope.max_kw:,.0f} allowed")
+    if total.cars > envelope.max_cars:
+        parts.append(f"{total.cars:,} cars of {envelope.max_cars:,} allowed")
+    if total.kw_per_minute > envelope.max_kw_per_minute:
         parts.append(
-            f"{step.kw_per_minute:,.0f} kW in the first minute of "
+            f"{total.kw_per_minute:,.0f} kW in the first minute of "
             f"{envelope.max_kw_per_minute:,.0f} allowed"
         )
-    return f"Larger than its envelope: {'; '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    along = f", together with event {listed(others)}," if others else ""
+    return f"Larger than its envelope{along}: {'; '.join(parts)}."[:LONGEST_WORDS]
+
+
+def _together(
+    program: Program, shape: Shape, *, but: int | None
+) -> tuple[Step, list[int]]:
+    """Return the step of all that may take while this event does, and the others."""
+    own = step(program, shape)
+    others = list(
+        GridEvent.objects.filter(
+            program=program,
+            status__in=(EventStatus.SCHEDULED, EventStatus.ACTIVE),
+            starts_at__lt=shape.ends_at,
+            ends_at__gt=shape.starts_at,
+        )
+        .exclude(pk=but)
+        .order_by("id")
+    )
+    if not others:
+        return own, []
+    steps = [own, *(step(program, shape_of(event)) for event in others)]
+    # A car is stopped once, however many events aim at it.
+    most = step(program, Shape(shape.starts_at, shape.ends_at))
+    total = Step(
+        kw=max(own.kw, min(sum(one.kw for one in steps), most.kw)),
+        cars=max(own.cars, min(sum(one.cars for one in steps), most.cars)),
+        kw_per_minute=max(
+            own.kw_per_minute,
+            min(sum(one.kw_per_minute for one in steps), most.kw_per_minute),
+        ),
+    )
+    return total, [event.pk for event in others]
 
 
 def excess_of_growth(event: GridEvent, before: Shape, after: Shape) -> str:
@@ -105,4 +152,4 @@ def excess_of_growth(event: GridEvent, before: Shape, after: Shape) -> str:
     within = before.starts_at <= after.starts_at and after.ends_at <= before.ends_at
     if event.status != EventStatus.PENDING and within and not new.is_larger_than(old):
         return ""
-    return excess(of(event.program), new)
+    return excess(event.program, after, but=event.pk)

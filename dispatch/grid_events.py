@@ -62,7 +62,7 @@ def schedule(
     shape = event_rules.Shape(starts_at, ends_at, target_kw, feeders, vehicles)
     event_rules.check(program, shape, now=now)
     with transaction.atomic():
-        excess = envelope.excess(envelope.of(program), envelope.step(program, shape))
+        excess = envelope.excess(program, shape)
         event = GridEvent.objects.create(
             program=program,
             signal=signal,

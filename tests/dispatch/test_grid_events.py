@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
+from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from dispatch import envelope, event_rules, grid_events
-from dispatch.event_rules import Invalid, NotAllowed, Stale, WrongMoment
+from dispatch.event_rules import EventError, Invalid, NotAllowed, Stale, WrongMoment
 from dispatch.lifecycle import (
     EVENT_MOVES,
     CommandStatus,
@@ -180,6 +184,36 @@ def test_without_a_target_the_aimed_cars_count(
 
     # Ada's 7 kW; Ben's car is not ours any more.
     assert "7 kW of 7 allowed" in event.pending_reason
+
+
+def test_an_event_cut_into_small_ones_is_still_large(
+    program: Program, make_enrolment: Make
+) -> None:
+    Envelope.objects.create(
+        program=program, max_kw=20, max_cars=10, max_kw_per_minute=100
+    )
+    for _ in range(4):
+        make_enrolment(program)
+
+    first = plan(program, target_kw=14.0)
+    second = plan(program, target_kw=14.0)
+    later = plan(
+        program, target_kw=14.0, starts_at=NOW + 2 * HOUR, ends_at=NOW + 3 * HOUR
+    )
+
+    assert first.status == later.status == EventStatus.SCHEDULED
+    assert second.status == EventStatus.PENDING
+    assert f"together with event {first.pk}" in second.pending_reason
+
+
+def test_a_car_counts_once_however_many_events_aim_at_it(
+    program: Program, ada: Vehicle
+) -> None:
+    Envelope.objects.create(
+        program=program, max_kw=10, max_cars=1, max_kw_per_minute=100
+    )
+
+    assert plan(program).status == plan(program).status == EventStatus.SCHEDULED
 
 
 def test_a_target_counts_the_cars_it_needs(
@@ -541,3 +575,78 @@ def test_time_supersedes_the_stops_of_an_event_that_is_over(
 
     command.refresh_from_db()
     assert command.status == CommandStatus.SUPERSEDED
+
+
+def at_once(*acts: Callable[[], object]) -> list[object]:
+    """Do these at the same moment, each on a connection of its own."""
+    together = Barrier(len(acts))
+
+    def do(act: Callable[[], object]) -> object:
+        try:
+            together.wait()
+            return act()
+        except EventError as error:
+            return type(error)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return [task.result() for task in [pool.submit(do, act) for act in acts]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_amendments_at_once_one_is_stale(make_event: Make) -> None:
+    event = make_event()
+
+    results = at_once(
+        *(
+            partial(
+                grid_events.amend,
+                GridEvent.objects.get(pk=event.pk),
+                {"target_kw": kw},
+                actor="olga",
+                now=NOW,
+            )
+            for kw in (10.0, 20.0)
+        )
+    )
+
+    assert results.count(Stale) == 1
+    event.refresh_from_db()
+    assert event.version == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_time_that_passes_everywhere_at_once_moves_an_event_once(
+    program: Program, make_event: Make, stop: Make
+) -> None:
+    for _ in range(3):
+        make_event(program)
+    command = stop(make_event(program, status=EventStatus.ACTIVE, ends_at=NOW + HOUR))
+
+    at_once(
+        *(lambda: grid_events.advance(NOW + HOUR) for _ in range(3)),
+        lambda: grid_events.stop_new_holds(program=None, actor="olga", now=NOW),
+    )
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.SUPERSEDED
+    changes = Change.objects.filter(subject="event")
+    assert changes.filter(after="active").count() == 3
+    assert changes.filter(after="restoring").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_halves_at_once_do_not_pass_for_small(
+    program: Program, make_enrolment: Make
+) -> None:
+    Envelope.objects.create(
+        program=program, max_kw=20, max_cars=10, max_kw_per_minute=100
+    )
+    for _ in range(4):
+        make_enrolment(program)
+
+    results = at_once(*(partial(plan, program, target_kw=14.0) for _ in range(2)))
+
+    statuses = [event.status for event in results if isinstance(event, GridEvent)]
+    assert sorted(statuses) == [EventStatus.PENDING, EventStatus.SCHEDULED]
