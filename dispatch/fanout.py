@@ -212,7 +212,7 @@ def _leave(sending: Sending) -> None:
         task.cancel()
     with connection.cursor() as cursor:
         cursor.execute(
-            "update dispatch_sender set heartbeat_at = '-infinity' where id = %s",
+            "update dispatch_sender set heartbeat_at = 'epoch' where id = %s",
             [sending.sender.pk],
         )
 
