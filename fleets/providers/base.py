@@ -158,8 +158,8 @@ class Provider(Protocol):
     """The contract of an adapter.
 
     The async methods never touch the database, so thousands may run at once; each costs
-    one call, `connections` one a page. They use a token that the adapter holds. Whoever
-    owns the event loop calls `fresh_token` before each run of it, and after a
+    one call but `connections`, which is free. They use a token that the adapter holds.
+    Whoever owns the event loop calls `fresh_token` before each run of it, and after a
     `TokenStale` calls `renew_token` and repeats once what was refused. Both are sync,
     may use the database and the wire, and belong outside any transaction.
     """
