@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dispatch.models import AuditEntry, GridEvent
+from fleets.models import Program
 
 
 def write(
@@ -22,9 +23,35 @@ def write(
     )
 
 
+def write_event(
+    act: str,
+    event: GridEvent,
+    actor: str,
+    now: datetime,
+    *,
+    why: str = "",
+    **detail: object,
+) -> None:
+    """Write down one act on an event, with the version that it made."""
+    write(
+        act,
+        subject=subject_of(event),
+        actor=actor,
+        now=now,
+        why=why,
+        version=event.version,
+        **detail,
+    )
+
+
 def subject_of(event: GridEvent) -> str:
     """Return an event's name in the trail."""
     return f"event {event.pk}"
+
+
+def scope_of(program: Program | None) -> str:
+    """Return the name in the trail of one program, or of all of them."""
+    return f"program {program.code}" if program else "everything"
 
 
 def has_written(actor: str, event: GridEvent) -> bool:

@@ -116,16 +116,13 @@ def _together(
 ) -> tuple[Step, list[int]]:
     """Return the step of all that may take while this event does, and the others."""
     own = step(program, shape)
-    others = list(
-        GridEvent.objects.filter(
-            program=program,
-            status__in=(EventStatus.SCHEDULED, EventStatus.ACTIVE),
-            starts_at__lt=shape.ends_at,
-            ends_at__gt=shape.starts_at,
-        )
-        .exclude(pk=but)
-        .order_by("id")
-    )
+    beside = GridEvent.objects.filter(
+        program=program,
+        status__in=(EventStatus.SCHEDULED, EventStatus.ACTIVE),
+        starts_at__lt=shape.ends_at,
+        ends_at__gt=shape.starts_at,
+    ).order_by("id")
+    others = [event for event in beside if event.pk != but]
     if not others:
         return own, []
     steps = [own, *(step(program, shape_of(event)) for event in others)]

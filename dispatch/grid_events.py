@@ -82,7 +82,9 @@ def schedule(
         GridEvent.objects.all().record(
             [(event.pk, "")], event.status, now=now, reason=excess
         )
-        _audit("schedule", event, actor, now, why=reason, status=event.status)
+        audit.write_event(
+            "schedule", event, actor, now, why=reason, status=event.status
+        )
     return event
 
 
@@ -100,7 +102,7 @@ def approve(event: GridEvent, *, actor: str, now: datetime) -> GridEvent:
         if locked.ends_at <= now:
             raise WrongMoment("The event's end has passed.")
         _move(locked, EventStatus.SCHEDULED, now, f"approved by {actor}")
-        _audit("approve", locked, actor, now, why=locked.pending_reason)
+        audit.write_event("approve", locked, actor, now, why=locked.pending_reason)
         return locked
 
 
@@ -166,7 +168,7 @@ def amend(
         elif not excess and locked.status == EventStatus.PENDING:
             _move(locked, EventStatus.SCHEDULED, now, "amended to fit its envelope")
         stops.supersede([locked.pk], now=now, reason="event amended")
-        _audit("amend", locked, actor, now, why=why, changed=sorted(changes))
+        audit.write_event("amend", locked, actor, now, why=why, changed=sorted(changes))
         locked.refresh_from_db()
     return locked
 
@@ -187,7 +189,7 @@ def cancel(event: GridEvent, *, actor: str, now: datetime, why: str = "") -> Gri
             _leave_active(locked, now, "cancelled", **times)
         else:
             _move(locked, EventStatus.CANCELLED, now, "cancelled", **times)
-        _audit("cancel", locked, actor, now, why=why)
+        audit.write_event("cancel", locked, actor, now, why=why)
     return locked
 
 
@@ -204,10 +206,10 @@ def end_early(
                 f"The event is {locked.status}: only a running one can end early."
             )
         # A clock that stands still may show the very start.
-        ends_at = max(now, locked.starts_at + timedelta(microseconds=1))
-        ends_at = min(ends_at, locked.ends_at)
+        earliest = locked.starts_at + timedelta(microseconds=1)
+        ends_at = min(max(now, earliest), locked.ends_at)
         _leave_active(locked, now, "ended early", ends_at=ends_at)
-        _audit("end early", locked, actor, now, why=why)
+        audit.write_event("end early", locked, actor, now, why=why)
     return locked
 
 
@@ -230,7 +232,11 @@ def stop_new_holds(
         )
         stops.supersede(ids, now=now, reason="new holds stopped")
         audit.write(
-            "stop new holds", subject=_where(program), actor=actor, now=now, why=why
+            "stop new holds",
+            subject=audit.scope_of(program),
+            actor=actor,
+            now=now,
+            why=why,
         )
 
 
@@ -244,7 +250,11 @@ def allow_new_holds(
             holds_stopped_at=None, holds_stopped_by=""
         )
         audit.write(
-            "allow new holds", subject=_where(program), actor=actor, now=now, why=why
+            "allow new holds",
+            subject=audit.scope_of(program),
+            actor=actor,
+            now=now,
+            why=why,
         )
 
 
@@ -286,7 +296,7 @@ def opt_out(
             mine.move(ParticipationStatus.ENDED, now=now, ended_at=now)
             participation.refresh_from_db()
         stops.supersede([locked.pk], now=now, reason="opted out", vehicle=vehicle)
-        _audit("opt out", locked, actor, now, vehicle=vehicle.pk)
+        audit.write_event("opt out", locked, actor, now, vehicle=vehicle.pk)
     return participation
 
 
@@ -377,27 +387,3 @@ def _leave_active(
         restoring_at=now, version=F("version") + 1, **values,
     )  # fmt: skip
     stops.supersede([event.pk], now=now, reason=f"event {reason}")
-
-
-def _audit(
-    act: str,
-    event: GridEvent,
-    actor: str,
-    now: datetime,
-    *,
-    why: str = "",
-    **detail: object,
-) -> None:
-    audit.write(
-        act,
-        subject=audit.subject_of(event),
-        actor=actor,
-        now=now,
-        why=why,
-        version=event.version,
-        **detail,
-    )
-
-
-def _where(program: Program | None) -> str:
-    return f"program {program.code}" if program else "everything"

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 
-from dispatch.lifecycle import EventStatus
-from dispatch.models import GridClient, GridEvent
+from dispatch import grid_events
+from dispatch.lifecycle import EventKind, EventStatus, ParticipationStatus
+from dispatch.models import Command, GridClient, GridEvent, Hold, Participation
 from fleets import clock
 from fleets.models import (
     Customer,
@@ -209,6 +210,62 @@ def make_user(db: None) -> Callable[..., User]:
                 Permission.objects.get(content_type__app_label=app, codename=codename)
             )
         return user
+
+    return make
+
+
+def plan(program: Program, **values: Any) -> GridEvent:
+    """Schedule an event of two hours from NOW on, as Olga."""
+    wanted: dict[str, Any] = {
+        "kind": EventKind.ECONOMIC,
+        "starts_at": NOW,
+        "ends_at": NOW + 2 * HOUR,
+        "target_kw": None,
+        "feeders": [],
+        "vehicles": [],
+        "priority": 0,
+        "reason": "",
+        "signal": None,
+        "actor": "olga",
+        "now": NOW,
+    }
+    return grid_events.schedule(program, **{**wanted, **values})
+
+
+@pytest.fixture
+def make_stop(ada: Vehicle) -> Callable[..., Command]:
+    """Return a maker of a stop of Ada's car, with its hold and participation."""
+
+    def make(event: GridEvent, **values: Any) -> Command:
+        hold = Hold.objects.create(
+            vehicle=ada,
+            event=event,
+            tactic="stop",
+            was_charging=True,
+            power_kw=7.0,
+            state_observed_at=NOW,
+            reason="target",
+            opened_at=NOW,
+        )
+        Participation.objects.create(
+            event=event,
+            vehicle=ada,
+            hold=hold,
+            status=ParticipationStatus.CLAIMED,
+            reason="target",
+            judged_at=NOW,
+        )
+        command: dict[str, Any] = {
+            "kind": "stop",
+            "is_restore": False,
+            "event_version": event.version,
+            "created_at": NOW,
+            "due_at": NOW,
+            "deadline_at": NOW + HOUR,
+        }
+        return Command.objects.create(
+            vehicle=ada, hold=hold, event=event, **{**command, **values}
+        )
 
     return make
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from functools import partial
-from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
 
-from dispatch import envelope, event_rules, grid_events
-from dispatch.event_rules import EventError, Invalid, NotAllowed, Stale, WrongMoment
+from dispatch import grid_events
+from dispatch.event_rules import Invalid, Stale, WrongMoment
 from dispatch.lifecycle import (
     EVENT_MOVES,
     CommandStatus,
-    EventKind,
     EventStatus,
     HoldStatus,
     ParticipationStatus,
@@ -25,74 +20,17 @@ from dispatch.lifecycle import (
 from dispatch.models import (
     AuditEntry,
     Change,
-    Command,
     Envelope,
     GridEvent,
     Hold,
     Participation,
 )
 from fleets.models import Program, Vehicle
-from tests.factories import HOUR, NOW
+from tests.factories import HOUR, NOW, plan
 
 pytestmark = pytest.mark.django_db
 
 Make = Callable[..., Any]
-
-
-def plan(program: Program, **values: Any) -> GridEvent:
-    """Schedule an event of two hours from NOW on, as Olga."""
-    wanted: dict[str, Any] = {
-        "kind": EventKind.ECONOMIC,
-        "starts_at": NOW,
-        "ends_at": NOW + 2 * HOUR,
-        "target_kw": None,
-        "feeders": [],
-        "vehicles": [],
-        "priority": 0,
-        "reason": "",
-        "signal": None,
-        "actor": "olga",
-        "now": NOW,
-    }
-    return grid_events.schedule(program, **{**wanted, **values})
-
-
-@pytest.fixture
-def stop(ada: Vehicle) -> Callable[..., Command]:
-    """Return a maker of a stop of Ada's car, with its hold and participation."""
-
-    def make(event: GridEvent, **values: Any) -> Command:
-        hold = Hold.objects.create(
-            vehicle=ada,
-            event=event,
-            tactic="stop",
-            was_charging=True,
-            power_kw=7.0,
-            state_observed_at=NOW,
-            reason="target",
-            opened_at=NOW,
-        )
-        Participation.objects.create(
-            event=event,
-            vehicle=ada,
-            hold=hold,
-            status=ParticipationStatus.CLAIMED,
-            reason="target",
-            judged_at=NOW,
-        )
-        command: dict[str, Any] = {
-            "kind": "stop",
-            "is_restore": False,
-            "event_version": event.version,
-            "created_at": NOW,
-            "due_at": NOW,
-            "deadline_at": NOW + HOUR,
-        }
-        return Command.objects.create(
-            vehicle=ada, hold=hold, event=event, **{**command, **values}
-        )
-
-    return make
 
 
 def codes(error: pytest.ExceptionInfo[Invalid]) -> set[tuple[str, str]]:
@@ -166,111 +104,6 @@ def test_it_names_the_car_without_consent(
     assert str(ben.pk) in str(error.value)
 
 
-def test_an_event_beyond_its_envelope_waits_in_words(program: Program) -> None:
-    event = plan(program, target_kw=5_001.0)
-
-    assert event.status == EventStatus.PENDING
-    assert "5,001 kW of 5,000 allowed" in event.pending_reason
-
-
-def test_without_a_target_the_aimed_cars_count(
-    program: Program, ada: Vehicle, ben: Vehicle
-) -> None:
-    Envelope.objects.create(
-        program=program, max_kw=6.9, max_cars=10, max_kw_per_minute=100
-    )
-
-    event = plan(program)
-
-    # Ada's 7 kW; Ben's car is not ours any more.
-    assert "7 kW of 7 allowed" in event.pending_reason
-
-
-def test_an_event_cut_into_small_ones_is_still_large(
-    program: Program, make_enrolment: Make
-) -> None:
-    Envelope.objects.create(
-        program=program, max_kw=20, max_cars=10, max_kw_per_minute=100
-    )
-    for _ in range(4):
-        make_enrolment(program)
-
-    first = plan(program, target_kw=14.0)
-    second = plan(program, target_kw=14.0)
-    later = plan(
-        program, target_kw=14.0, starts_at=NOW + 2 * HOUR, ends_at=NOW + 3 * HOUR
-    )
-
-    assert first.status == later.status == EventStatus.SCHEDULED
-    assert second.status == EventStatus.PENDING
-    assert f"together with event {first.pk}" in second.pending_reason
-
-
-def test_a_car_counts_once_however_many_events_aim_at_it(
-    program: Program, ada: Vehicle
-) -> None:
-    Envelope.objects.create(
-        program=program, max_kw=10, max_cars=1, max_kw_per_minute=100
-    )
-
-    assert plan(program).status == plan(program).status == EventStatus.SCHEDULED
-
-
-def test_a_target_counts_the_cars_it_needs(
-    program: Program, make_enrolment: Make
-) -> None:
-    for _ in range(4):
-        make_enrolment(program)
-
-    step = envelope.step(program, event_rules.Shape(NOW, NOW + HOUR, target_kw=15.0))
-
-    assert (step.kw, step.cars) == (15.0, 3)
-
-
-def test_a_slow_provider_makes_a_slow_step(
-    program: Program, make_enrolment: Make, settings: Any
-) -> None:
-    settings.PROVIDER_BUCKET_CALLS = 1
-    settings.PROVIDER_REFILL_PER_MINUTE = 1
-    for _ in range(4):
-        make_enrolment(program)
-
-    step = envelope.step(program, event_rules.Shape(NOW, NOW + HOUR))
-
-    assert (step.kw, step.kw_per_minute) == (28.0, 14.0)
-
-
-def test_a_second_person_approves(program: Program) -> None:
-    event = plan(program, target_kw=6_000.0)
-
-    event = grid_events.approve(event, actor="pia", now=NOW)
-
-    assert event.status == EventStatus.SCHEDULED
-
-
-def test_nobody_approves_their_own_event(program: Program) -> None:
-    event = plan(program, target_kw=6_000.0)
-
-    with pytest.raises(NotAllowed):
-        grid_events.approve(event, actor="olga", now=NOW)
-
-
-def test_nobody_approves_what_they_made_larger(program: Program) -> None:
-    event = plan(program, target_kw=100.0)
-    event = grid_events.amend(event, {"target_kw": 6_000.0}, actor="pia", now=NOW)
-
-    with pytest.raises(NotAllowed):
-        grid_events.approve(event, actor="pia", now=NOW)
-
-
-def test_an_approval_is_for_the_version_that_was_seen(program: Program) -> None:
-    seen = plan(program, target_kw=6_000.0)
-    grid_events.amend(seen, {"target_kw": 9_000.0}, actor="olga", now=NOW)
-
-    with pytest.raises(Stale):
-        grid_events.approve(seen, actor="pia", now=NOW)
-
-
 def test_an_amendment_makes_the_next_version(program: Program) -> None:
     event = plan(program, target_kw=100.0)
 
@@ -288,44 +121,6 @@ def test_the_second_of_two_amendments_is_stale(program: Program) -> None:
 
     seen.refresh_from_db()
     assert seen.target_kw == 200.0
-
-
-def test_a_scheduled_event_that_outgrows_its_envelope_waits(program: Program) -> None:
-    event = plan(program, target_kw=100.0)
-
-    event = grid_events.amend(event, {"target_kw": 6_000.0}, actor="olga", now=NOW)
-
-    assert event.status == EventStatus.PENDING
-    assert event.pending_reason
-
-
-def test_a_pending_event_that_shrinks_needs_nobody(program: Program) -> None:
-    event = plan(program, target_kw=6_000.0)
-
-    event = grid_events.amend(event, {"target_kw": 100.0}, actor="olga", now=NOW)
-
-    assert (event.status, event.pending_reason) == (EventStatus.SCHEDULED, "")
-
-
-def test_an_approved_event_may_become_smaller(program: Program) -> None:
-    event = plan(program, target_kw=7_000.0)
-    event = grid_events.approve(event, actor="pia", now=NOW)
-
-    event = grid_events.amend(event, {"target_kw": 6_000.0}, actor="olga", now=NOW)
-
-    assert event.status == EventStatus.SCHEDULED
-
-
-def test_a_running_event_does_not_outgrow_its_envelope(
-    program: Program, make_event: Make
-) -> None:
-    event = make_event(program, status=EventStatus.ACTIVE, target_kw=100.0)
-
-    with pytest.raises(WrongMoment, match="further"):
-        grid_events.amend(event, {"target_kw": 6_000.0}, actor="olga", now=NOW)
-
-    event.refresh_from_db()
-    assert (event.version, event.target_kw) == (1, 100.0)
 
 
 def test_a_running_event_keeps_its_start(make_event: Make) -> None:
@@ -400,10 +195,10 @@ def test_it_ends_at_its_very_start(make_event: Make) -> None:
 
 @pytest.mark.parametrize("act", [grid_events.cancel, grid_events.end_early])
 def test_an_event_that_ends_supersedes_its_queued_stops(
-    program: Program, make_event: Make, stop: Make, act: Make
+    program: Program, make_event: Make, make_stop: Make, act: Make
 ) -> None:
     event = make_event(program, status=EventStatus.ACTIVE)
-    command = stop(event)
+    command = make_stop(event)
 
     act(event, actor="olga", now=NOW + HOUR)
 
@@ -412,10 +207,10 @@ def test_an_event_that_ends_supersedes_its_queued_stops(
 
 
 def test_a_stop_that_is_being_sent_is_left_to_its_outcome(
-    program: Program, make_event: Make, stop: Make
+    program: Program, make_event: Make, make_stop: Make
 ) -> None:
     event = make_event(program, status=EventStatus.ACTIVE)
-    command = stop(event, status=CommandStatus.SENDING)
+    command = make_stop(event, status=CommandStatus.SENDING)
 
     grid_events.cancel(event, actor="olga", now=NOW)
 
@@ -424,10 +219,10 @@ def test_a_stop_that_is_being_sent_is_left_to_its_outcome(
 
 
 def test_a_queued_restore_survives_a_cancel(
-    program: Program, make_event: Make, stop: Make
+    program: Program, make_event: Make, make_stop: Make
 ) -> None:
     event = make_event(program, status=EventStatus.ACTIVE)
-    command = stop(event, kind="start", is_restore=True, deadline_at=None)
+    command = make_stop(event, kind="start", is_restore=True, deadline_at=None)
 
     grid_events.cancel(event, actor="olga", now=NOW)
 
@@ -436,9 +231,9 @@ def test_a_queued_restore_survives_a_cancel(
 
 
 def test_the_switch_stops_what_waits_and_what_comes(
-    program: Program, make_event: Make, stop: Make
+    program: Program, make_event: Make, make_stop: Make
 ) -> None:
-    command = stop(make_event(program, status=EventStatus.ACTIVE))
+    command = make_stop(make_event(program, status=EventStatus.ACTIVE))
 
     grid_events.stop_new_holds(program=None, actor="olga", now=NOW)
 
@@ -452,9 +247,9 @@ def test_the_switch_stops_what_waits_and_what_comes(
 
 
 def test_the_switch_of_one_program_leaves_the_others(
-    program: Program, make_program: Make, make_event: Make, stop: Make
+    program: Program, make_program: Make, make_event: Make, make_stop: Make
 ) -> None:
-    command = stop(make_event(program, status=EventStatus.ACTIVE))
+    command = make_stop(make_event(program, status=EventStatus.ACTIVE))
 
     grid_events.stop_new_holds(program=make_program(), actor="olga", now=NOW)
 
@@ -463,10 +258,10 @@ def test_the_switch_of_one_program_leaves_the_others(
 
 
 def test_an_opt_out_ends_the_part_and_the_stop(
-    program: Program, ada: Vehicle, make_event: Make, stop: Make
+    program: Program, ada: Vehicle, make_event: Make, make_stop: Make
 ) -> None:
     event = make_event(program, status=EventStatus.ACTIVE)
-    command = stop(event)
+    command = make_stop(event)
 
     part = grid_events.opt_out(ada, event=event, actor="ada", now=NOW)
 
@@ -534,10 +329,10 @@ def test_an_event_that_never_began_is_called_off(
 
 
 def test_an_event_is_not_complete_while_a_car_is_owed(
-    program: Program, make_event: Make, stop: Make
+    program: Program, make_event: Make, make_stop: Make
 ) -> None:
     event = make_event(program, status=EventStatus.ACTIVE)
-    hold = stop(event, status=CommandStatus.ACCEPTED).hold
+    hold = make_stop(event, status=CommandStatus.ACCEPTED).hold
 
     assert grid_events.advance(NOW + 2 * HOUR).ended == [event.pk]
 
@@ -547,9 +342,9 @@ def test_an_event_is_not_complete_while_a_car_is_owed(
 
 
 def test_an_event_waits_for_a_hold_that_another_took(
-    program: Program, make_event: Make, stop: Make
+    program: Program, make_event: Make, make_stop: Make
 ) -> None:
-    hold = stop(make_event(program, status=EventStatus.ACTIVE)).hold
+    hold = make_stop(make_event(program, status=EventStatus.ACTIVE)).hold
     later = make_event(program, status=EventStatus.RESTORING)
     Participation.objects.create(
         event=later,
@@ -567,86 +362,11 @@ def test_an_event_waits_for_a_hold_that_another_took(
 
 
 def test_time_supersedes_the_stops_of_an_event_that_is_over(
-    program: Program, make_event: Make, stop: Make
+    program: Program, make_event: Make, make_stop: Make
 ) -> None:
-    command = stop(make_event(program, status=EventStatus.ACTIVE))
+    command = make_stop(make_event(program, status=EventStatus.ACTIVE))
 
     grid_events.advance(NOW + 2 * HOUR)
 
     command.refresh_from_db()
     assert command.status == CommandStatus.SUPERSEDED
-
-
-def at_once(*acts: Callable[[], object]) -> list[object]:
-    """Do these at the same moment, each on a connection of its own."""
-    together = Barrier(len(acts))
-
-    def do(act: Callable[[], object]) -> object:
-        try:
-            together.wait()
-            return act()
-        except EventError as error:
-            return type(error)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return [task.result() for task in [pool.submit(do, act) for act in acts]]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_two_amendments_at_once_one_is_stale(make_event: Make) -> None:
-    event = make_event()
-
-    results = at_once(
-        *(
-            partial(
-                grid_events.amend,
-                GridEvent.objects.get(pk=event.pk),
-                {"target_kw": kw},
-                actor="olga",
-                now=NOW,
-            )
-            for kw in (10.0, 20.0)
-        )
-    )
-
-    assert results.count(Stale) == 1
-    event.refresh_from_db()
-    assert event.version == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_time_that_passes_everywhere_at_once_moves_an_event_once(
-    program: Program, make_event: Make, stop: Make
-) -> None:
-    for _ in range(3):
-        make_event(program)
-    command = stop(make_event(program, status=EventStatus.ACTIVE, ends_at=NOW + HOUR))
-
-    at_once(
-        *(lambda: grid_events.advance(NOW + HOUR) for _ in range(3)),
-        lambda: grid_events.stop_new_holds(program=None, actor="olga", now=NOW),
-    )
-
-    command.refresh_from_db()
-    assert command.status == CommandStatus.SUPERSEDED
-    changes = Change.objects.filter(subject="event")
-    assert changes.filter(after="active").count() == 3
-    assert changes.filter(after="restoring").count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_halves_at_once_do_not_pass_for_small(
-    program: Program, make_enrolment: Make
-) -> None:
-    Envelope.objects.create(
-        program=program, max_kw=20, max_cars=10, max_kw_per_minute=100
-    )
-    for _ in range(4):
-        make_enrolment(program)
-
-    results = at_once(*(partial(plan, program, target_kw=14.0) for _ in range(2)))
-
-    statuses = [event.status for event in results if isinstance(event, GridEvent)]
-    assert sorted(statuses) == [EventStatus.PENDING, EventStatus.SCHEDULED]

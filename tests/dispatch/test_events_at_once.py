@@ -1,0 +1,69 @@
+"""People and time that act on events at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from dispatch import grid_events
+from dispatch.event_rules import Stale
+from dispatch.lifecycle import (
+    CommandStatus,
+    EventStatus,
+)
+from dispatch.models import (
+    Change,
+    GridEvent,
+)
+from fleets.models import Program
+from tests.dispatch.together import at_once
+from tests.factories import HOUR, NOW
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Make = Callable[..., Any]
+
+
+def test_of_two_amendments_at_once_one_is_stale(make_event: Make) -> None:
+    event = make_event()
+
+    results = at_once(
+        *(
+            partial(
+                grid_events.amend,
+                GridEvent.objects.get(pk=event.pk),
+                {"target_kw": kw},
+                actor="olga",
+                now=NOW,
+            )
+            for kw in (10.0, 20.0)
+        )
+    )
+
+    assert results.count(Stale) == 1
+    event.refresh_from_db()
+    assert event.version == 2
+
+
+def test_time_that_passes_everywhere_at_once_moves_an_event_once(
+    program: Program, make_event: Make, make_stop: Make
+) -> None:
+    for _ in range(3):
+        make_event(program)
+    command = make_stop(
+        make_event(program, status=EventStatus.ACTIVE, ends_at=NOW + HOUR)
+    )
+
+    at_once(
+        *(lambda: grid_events.advance(NOW + HOUR) for _ in range(3)),
+        lambda: grid_events.stop_new_holds(program=None, actor="olga", now=NOW),
+    )
+
+    command.refresh_from_db()
+    assert command.status == CommandStatus.SUPERSEDED
+    changes = Change.objects.filter(subject="event")
+    assert changes.filter(after="active").count() == 3
+    assert changes.filter(after="restoring").count() == 1
