@@ -132,6 +132,7 @@ def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
         request,
         form,
         title=f"End event {event.pk} of {event.program} early",
+        verb="End early",
         consequences=(
             f"Cars to be given back: {held}. They start one after the other, within "
             "the program's ramp and cap.",
@@ -183,7 +184,7 @@ def _switch(
             ),
             done,
         )
-    return _confirm(request, form, title=title, consequences=consequences)
+    return _confirm(request, form, title=title, verb=title, consequences=consequences)
 
 
 def _confirm(
@@ -191,10 +192,14 @@ def _confirm(
     form: WhyForm,
     *,
     title: str,
+    verb: str,
     consequences: tuple[str, ...],
 ) -> HttpResponse:
-    context = {"form": form, "title": title, "consequences": consequences}
-    return render(request, "dispatch/confirm.html", context)
+    return render(
+        request,
+        "dispatch/confirm.html",
+        {"form": form, "title": title, "verb": verb, "consequences": consequences},
+    )
 
 
 def _done(

@@ -24,6 +24,7 @@ TIME_STEPS = tuple(
 # A pause of more than this many usual steps is a gap: nothing was known then.
 GAP_STEPS = 4
 LABELS_TURN_AT_PERCENT = 60.0
+LABELS_APART_PERCENT = 11.0  # on a phone
 LABEL_MARGIN_PERCENT = 4.0  # closer to an edge a label would be cut
 
 
@@ -54,13 +55,13 @@ class Chart:
     unconfirmed: str
     blind: str
     target: str
-    target_percent: float | None  # from the top
     levels: tuple[Mark, ...]  # from the top
     times: tuple[Mark, ...]  # from the left
     now: Mark
-    label_anchor: str  # of the texts at now: on the side that has room
+    label_anchor: str  # of the newest value: on the side that has room
     label_shift: int
-    newest_percent: float | None  # height of the newest confirmed value, from the top
+    label_drop: int
+    newest: tuple[float, float] | None  # the newest confirmed value, in percent
     summary: str
 
 
@@ -75,6 +76,9 @@ class _Frame:
 
     def y(self, kw: float) -> float:
         return round(BOX - min(kw / self.top_kw, 1.0) * BOX, 1)
+
+    def percents(self, at: datetime, kw: float) -> tuple[float, float]:
+        return round(self.x(at) / BOX * 100, 1), round(self.y(kw) / BOX * 100, 1)
 
     def point(self, at: datetime, kw: float) -> str:
         return f"{self.x(at):g} {self.y(kw):g}"
@@ -114,17 +118,17 @@ def draw(
             for run in runs
         ),
         target=_target(frame, samples, starts_at, ends_at, target_kw),
-        target_percent=(
-            None if target_kw is None else round(frame.y(target_kw) / BOX * 100, 1)
-        ),
         levels=levels,
-        times=tuple(_times(frame, zone)),
+        times=tuple(
+            mark
+            for mark in _times(frame, zone)
+            if abs(mark.percent - here.percent) > LABELS_APART_PERCENT
+        ),
         now=here,
         label_anchor="end" if left_of_it else "start",
         label_shift=-7 if left_of_it else 7,
-        newest_percent=(
-            round(frame.y(newest.confirmed_kw) / BOX * 100, 1) if newest else None
-        ),
+        label_drop=-9 if newest and newest.confirmed_kw < frame.top_kw / 6 else 17,
+        newest=frame.percents(newest.at, newest.confirmed_kw) if newest else None,
         summary=_summary(newest, target_kw),
     )
 

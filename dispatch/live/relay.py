@@ -35,7 +35,7 @@ def is_watched() -> bool:
 def send(html: str) -> None:
     """Give a rendered picture to everybody who watches, and keep it for a moment."""
     pipe = _client().pipeline(transaction=False)
-    pipe.setex(f"{channel()}:last", KEPT_SECONDS, html)
+    pipe.set(f"{channel()}:last", html, ex=KEPT_SECONDS)
     pipe.publish(channel(), html)
     pipe.execute()
 

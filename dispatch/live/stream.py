@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 from asgiref.sync import sync_to_async
@@ -27,7 +27,7 @@ SILENCE_SECONDS = 8.0
 WITHOUT_REDIS_SECONDS = 4.0
 
 
-async def pictures(*, life_seconds: float = LIFE_SECONDS) -> AsyncIterator[str]:
+async def pictures(*, life_seconds: float = LIFE_SECONDS) -> AsyncGenerator[str, None]:
     """Yield server-sent events: the present picture, then one for each tick."""
     end = time.monotonic() + life_seconds
     yield "retry: 2000\n\n"

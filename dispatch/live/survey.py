@@ -26,8 +26,8 @@ from dispatch.models import (
 from fleets import clock
 from fleets.models import SystemClock
 
-ALARMS_SHOWN = 5
-COMING_SHOWN = 5
+ALARMS_SHOWN = 3
+COMING_SHOWN, COMING_SHOWN_BESIDE_RUNNING = 5, 2
 # Points of a chart: finer than this the eye cannot see on it.
 CHART_POINTS = 240
 # Before that a shortfall is the ramp at work.
@@ -35,11 +35,11 @@ RAMP_UP = timedelta(minutes=15)
 MET_FROM = 0.98  # of the target
 # The last of each slot; the ORM knows no `distinct on` an expression.
 THINNED = """
-select distinct on (event_id, date_bin(%(slot)s, at, %(origin)s))
+select distinct on (event_id, date_bin(make_interval(secs => %(slot)s), at, %(origin)s))
     event_id, at, confirmed_kw, unconfirmed_kw, blind_kw, target_kw
 from dispatch_loadsample
 where event_id = any(%(events)s)
-order by event_id, date_bin(%(slot)s, at, %(origin)s), at desc
+order by event_id, date_bin(make_interval(secs => %(slot)s), at, %(origin)s), at desc
 """
 SENDERS_REMEMBERED = timedelta(days=1)
 TICKS_MISSED = 3  # then the loop counts as standing still
@@ -77,7 +77,9 @@ def _picture(now: datetime) -> shapes.Picture:
         running=tuple(
             _running(event, samples[event.pk], now=now, zone=zone) for event in running
         ),
-        coming=tuple(_coming(events, now, zone))[:COMING_SHOWN],
+        coming=tuple(_coming(events, now, zone))[
+            : COMING_SHOWN_BESIDE_RUNNING if running else COMING_SHOWN
+        ],
         states=states,
         car_count=sum(state.number for state in states),
         commands=commands(ids, now=now, zone=zone),
@@ -164,7 +166,7 @@ def _samples(events: Sequence[GridEvent]) -> dict[int, list[Sample]]:
             THINNED,
             {
                 "events": [event.pk for event in events],
-                "slot": longest / CHART_POINTS,
+                "slot": longest.total_seconds() / CHART_POINTS,
                 "origin": events[0].starts_at,
             },
         )

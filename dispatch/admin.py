@@ -1,0 +1,91 @@
+"""The back office of what happened: to be read. Nothing here moves load by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from dispatch.models import Alarm, AuditEntry, Command, Envelope, GridEvent, Hold
+
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[Any]
+else:
+    Base = admin.ModelAdmin
+
+
+class ReadOnlyAdmin(Base):
+    """Lists and details alone: acts go through the pages, with a reason and checks."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(GridEvent)
+class GridEventAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id", "program", "kind", "status", "starts_at", "ends_at", "target_kw",
+        "created_by",
+    )  # fmt: skip
+    list_filter = ("status", "kind", "program")
+    list_select_related = ("program",)
+    search_fields = ("reason", "created_by")
+    date_hierarchy = "starts_at"
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id", "vehicle", "event", "status", "reason", "restore_reason", "close_reason",
+        "opened_at", "closed_at",
+    )  # fmt: skip
+    list_filter = ("status",)
+    list_select_related = ("vehicle", "event__program")
+    search_fields = ("vehicle__external_id",)
+
+
+@admin.register(Command)
+class CommandAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id", "vehicle", "kind", "status", "attempt", "code", "created_at", "sent_at",
+        "confirmed_at",
+    )  # fmt: skip
+    list_filter = ("status", "kind")
+    list_select_related = ("vehicle",)
+    search_fields = ("vehicle__external_id", "code", "request_id")
+
+
+@admin.register(Alarm)
+class AlarmAdmin(ReadOnlyAdmin):
+    list_display = ("text", "severity", "event", "raised_at", "cleared_at")
+    list_filter = ("severity",)
+    list_select_related = ("event__program",)
+    search_fields = ("text", "key")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", "actor", "act", "subject", "why")
+    list_filter = ("act",)
+    search_fields = ("actor", "subject", "why")
+    date_hierarchy = "at"
+
+
+@admin.register(Envelope)
+class EnvelopeAdmin(Base):
+    """How big a step may be; the switch itself is on the live page."""
+
+    list_display = (
+        "__str__", "max_kw", "max_cars", "max_kw_per_minute", "holds_stopped_at",
+    )  # fmt: skip
+    list_select_related = ("program",)
+    readonly_fields = ("holds_stopped_at", "holds_stopped_by")

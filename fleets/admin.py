@@ -1,0 +1,102 @@
+"""The back office of people, cars, programs and the grid they hang on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+
+from fleets.models import (
+    Customer,
+    Enrolment,
+    Feeder,
+    Program,
+    ProviderAccount,
+    Substation,
+    User,
+    Vehicle,
+)
+
+if TYPE_CHECKING:
+    CustomerBase = admin.ModelAdmin[Customer]
+    EnrolmentBase = admin.ModelAdmin[Enrolment]
+    FeederBase = admin.ModelAdmin[Feeder]
+    ProgramBase = admin.ModelAdmin[Program]
+    SubstationBase = admin.ModelAdmin[Substation]
+    VehicleBase = admin.ModelAdmin[Vehicle]
+    AccountBase = admin.TabularInline[ProviderAccount, Customer]
+else:
+    CustomerBase = EnrolmentBase = FeederBase = admin.ModelAdmin
+    ProgramBase = SubstationBase = VehicleBase = admin.ModelAdmin
+    AccountBase = admin.TabularInline
+
+admin.site.site_header = "Gridbalance back office"
+admin.site.site_title = "Gridbalance"
+admin.site.register(User, UserAdmin)
+
+
+class AccountInline(AccountBase):
+    model = ProviderAccount
+    extra = 0
+
+
+@admin.register(Customer)
+class CustomerAdmin(CustomerBase):
+    list_display = ("name", "email", "created_at")
+    search_fields = ("name", "email", "provider_accounts__external_id")
+    autocomplete_fields = ("user",)
+    inlines = (AccountInline,)
+
+
+@admin.register(Vehicle)
+class VehicleAdmin(VehicleBase):
+    """Cars; what they last reported is theirs to say, not ours to edit."""
+
+    list_display = (
+        "__str__", "make", "feeder", "is_plugged_in", "is_charging", "soc_percent",
+        "observed_at",
+    )  # fmt: skip
+    list_filter = ("make", "is_charging", "feeder")
+    list_select_related = ("feeder",)
+    search_fields = ("external_id", "account__customer__name")
+    show_full_result_count = False  # slow where there are a million cars
+    raw_id_fields = ("account", "feeder")
+    readonly_fields = (
+        "is_plugged_in", "is_charging", "soc_percent", "limit_percent", "power_kw",
+        "plugged_in_at", "is_home", "observed_at", "received_at",
+    )  # fmt: skip
+
+
+@admin.register(Program)
+class ProgramAdmin(ProgramBase):
+    list_display = ("name", "code", "time_zone", "ready_by", "max_event_hours")
+    search_fields = ("name", "code")
+
+
+@admin.register(Enrolment)
+class EnrolmentAdmin(EnrolmentBase):
+    """Consents, to be read: they are given and taken back by the customer."""
+
+    list_display = ("vehicle", "program", "status", "consented_at", "withdrawn_at")
+    list_filter = ("program", "status")
+    list_select_related = ("vehicle", "program")
+    search_fields = ("vehicle__external_id", "vehicle__account__customer__name")
+    raw_id_fields = ("vehicle",)
+    readonly_fields = (
+        "status", "consented_at", "consent_wording", "consent_source", "withdrawn_at",
+    )  # fmt: skip
+
+
+@admin.register(Substation)
+class SubstationAdmin(SubstationBase):
+    list_display = ("name", "code")
+    search_fields = ("name", "code")
+
+
+@admin.register(Feeder)
+class FeederAdmin(FeederBase):
+    list_display = ("code", "name", "substation", "capacity_kw")
+    list_filter = ("substation",)
+    list_select_related = ("substation",)
+    search_fields = ("name", "code")

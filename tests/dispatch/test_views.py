@@ -1,0 +1,248 @@
+"""The operator's doors: who may enter, what they show, what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from dispatch.lifecycle import EventStatus
+from dispatch.models import AuditEntry, Envelope, GridEvent
+from fleets.models import Program, User
+from tests.factories import HOUR, NOW
+
+Make = Callable[..., Any]
+
+PAGES = ("live", "actions", "stop-new-holds", "allow-new-holds")
+
+
+@pytest.fixture
+def operator(make_user: Make) -> User:
+    user: User = make_user(
+        "operator", "dispatch.view_gridevent", "dispatch.operate_gridevent"
+    )
+    return user
+
+
+@pytest.fixture
+def viewer(make_user: Make) -> User:
+    user: User = make_user("viewer", "dispatch.view_gridevent")
+    return user
+
+
+@pytest.fixture
+def event(
+    program: Program, make_event: Make, set_clock: Callable[[Any], None]
+) -> GridEvent:
+    set_clock(NOW)
+    made: GridEvent = make_event(
+        program,
+        status=EventStatus.ACTIVE,
+        starts_at=NOW - HOUR,
+        ends_at=NOW + HOUR,
+        target_kw=100.0,
+    )
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_wakes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    woken: list[Any] = []
+    monkeypatch.setattr("dispatch.views.wake", woken.append)
+    return woken
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_who_is_not_signed_in_is_led_to_the_login(
+    client: Client, db: None, name: str
+) -> None:
+    response = client.get(reverse(name))
+
+    assert response.status_code == 302
+    assert response["Location"].startswith(reverse("login"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_customer_may_not_look(client: Client, make_user: Make, name: str) -> None:
+    client.force_login(make_user("ada"))
+
+    response = client.get(reverse(name))
+
+    assert response.status_code == 403
+    assert "Not yours to see" in response.content.decode()
+
+
+def test_the_page_shows_the_running_event(
+    client: Client, operator: User, event: GridEvent
+) -> None:
+    client.force_login(operator)
+
+    html = client.get(reverse("live")).content.decode()
+
+    assert "Evening peak" in html
+    assert "16:00 to 18:00 UTC" in html
+    assert f'action="{reverse("end-early", args=[event.pk])}"' in html
+    assert html.count("data-act") == 2
+
+
+def test_the_page_has_nothing_inline(
+    client: Client, operator: User, event: GridEvent
+) -> None:
+    client.force_login(operator)
+
+    response = client.get(reverse("live"))
+
+    html = response.content.decode()
+    assert "unsafe" not in response["Content-Security-Policy"]
+    assert "<style" not in html
+    assert " style=" not in html
+    assert " onclick=" not in html
+
+
+def test_a_viewer_sees_buttons_that_do_nothing(
+    client: Client, viewer: User, event: GridEvent
+) -> None:
+    client.force_login(viewer)
+
+    html = client.get(reverse("live")).content.decode()
+
+    assert "data-act" not in html
+    assert html.count(" disabled") == 2
+    assert "You may look, not act." in html
+
+
+def test_a_viewer_may_not_act(client: Client, viewer: User, event: GridEvent) -> None:
+    client.force_login(viewer)
+
+    for url in (
+        reverse("stop-new-holds"),
+        reverse("allow-new-holds"),
+        reverse("end-early", args=[event.pk]),
+    ):
+        assert client.post(url, {"why": "for fun"}).status_code == 403
+    event.refresh_from_db()
+    assert event.status == EventStatus.ACTIVE
+
+
+def test_an_operator_ends_an_event_early_after_a_second_look(
+    client: Client, operator: User, event: GridEvent, no_wakes: list[Any]
+) -> None:
+    client.force_login(operator)
+    url = reverse("end-early", args=[event.pk])
+
+    asked = client.get(url)
+    event.refresh_from_db()
+    assert event.status == EventStatus.ACTIVE
+    assert "Cars to be given back: 0." in asked.content.decode()
+    done = client.post(url, {"why": "the line is back"})
+
+    event.refresh_from_db()
+    assert event.status == EventStatus.RESTORING
+    assert done["Location"] == reverse("live")
+    assert len(no_wakes) == 1
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.act, entry.why) == (
+        "operator", "end early", "the line is back",
+    )  # fmt: skip
+
+
+def test_an_act_without_a_reason_is_asked_for_one(
+    client: Client, operator: User, event: GridEvent
+) -> None:
+    client.force_login(operator)
+
+    response = client.post(reverse("end-early", args=[event.pk]), {"why": " "})
+
+    event.refresh_from_db()
+    assert response.status_code == 200
+    assert event.status == EventStatus.ACTIVE
+
+
+def test_an_event_that_does_not_run_cannot_end_early(
+    client: Client, operator: User, event: GridEvent
+) -> None:
+    GridEvent.objects.update(status=EventStatus.COMPLETED)
+    client.force_login(operator)
+
+    response = client.post(reverse("end-early", args=[event.pk]), {"why": "late"})
+
+    assert response.status_code == 404
+
+
+def test_an_operator_stops_and_allows_new_holds(
+    client: Client, operator: User, event: GridEvent
+) -> None:
+    client.force_login(operator)
+
+    client.post(reverse("stop-new-holds"), {"why": "odd readings"})
+    stopped = Envelope.objects.get(program=None)
+    assert stopped.holds_stopped_by == "operator"
+    html = client.get(reverse("actions")).content.decode()
+    assert "New holds of everything stopped at 17:00 by operator" in html
+    client.post(reverse("allow-new-holds"), {"why": "all well"})
+
+    stopped.refresh_from_db()
+    assert stopped.holds_stopped_at is None
+
+
+def test_new_holds_of_one_program_can_be_stopped(
+    client: Client, operator: User, event: GridEvent
+) -> None:
+    client.force_login(operator)
+
+    client.post(
+        reverse("stop-new-holds"), {"program": event.program_id, "why": "odd readings"}
+    )
+
+    envelope = Envelope.objects.get(program=event.program)
+    assert envelope.holds_stopped_at == NOW
+
+
+def test_acts_need_a_token_against_forgery(operator: User, event: GridEvent) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator)
+
+    response = client.post(reverse("stop-new-holds"), {"why": "forged"})
+
+    assert response.status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_stream_is_for_those_who_may_look(
+    client: Client, make_user: Make, viewer: User
+) -> None:
+    assert client.get(reverse("stream")).status_code == 403
+    client.force_login(make_user("ada"))
+    assert client.get(reverse("stream")).status_code == 403
+    client.force_login(viewer)
+    response = client.get(reverse("stream"))
+    assert response["Content-Type"] == "text/event-stream"
+    response.close()
+
+
+def test_the_login_page_stands(client: Client, db: None) -> None:
+    response = client.get(reverse("login"))
+
+    assert "Sign in" in response.content.decode()
+
+
+@pytest.mark.parametrize("model", ["gridevent", "hold", "command", "alarm"])
+def test_the_back_office_lists_what_happened(
+    client: Client, make_user: Make, event: GridEvent, model: str
+) -> None:
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+
+    assert client.get(f"/admin/dispatch/{model}/").status_code == 200
+    assert client.get(f"/admin/dispatch/{model}/add/").status_code == 403
+
+
+@pytest.mark.parametrize("model", ["vehicle", "enrolment", "customer", "program"])
+def test_the_back_office_lists_who_takes_part(
+    client: Client, make_user: Make, ada: object, model: str
+) -> None:
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+
+    assert client.get(f"/admin/fleets/{model}/").status_code == 200
