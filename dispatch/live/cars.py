@@ -63,15 +63,15 @@ def states(event_ids: Sequence[int]) -> tuple[shapes.State, ...]:
     """Count cars by state: each once, however many events claim it."""
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     if event_ids:
-        # One participation a car: "claimed" comes before "ended" and "spared".
-        first = (
-            Participation.objects.filter(event__in=event_ids)
-            .order_by("vehicle_id", "status", "event__priority", "event_id")
-            .distinct("vehicle_id")
-        )
+        parts = Participation.objects.filter(event__in=event_ids)
+        if len(event_ids) > 1:
+            # One participation a car: "claimed" comes before "ended" and "spared".
+            first = parts.order_by(
+                "vehicle_id", "status", "event__priority", "event_id"
+            ).distinct("vehicle_id")
+            parts = Participation.objects.filter(pk__in=first.values("pk"))
         rows = (
-            Participation.objects.filter(pk__in=first.values("pk"))
-            .values_list(
+            parts.values_list(
                 "status",
                 "reason",
                 "hold__status",

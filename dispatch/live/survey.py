@@ -53,9 +53,11 @@ def picture(now: datetime) -> shapes.Picture:
 
 def actions() -> shapes.Actions:
     """Return what an operator can do now."""
-    running = GridEvent.objects.running().select_related("program").in_order()
+    events = list(GridEvent.objects.alive().select_related("program").in_order())
+    running = [event for event in events if event.is_running]
     envelopes = Envelope.objects.select_related("program").order_by("program_id")
-    return _actions(list(running), list(envelopes), _zone([]), clock.now())
+    zone = _zone(running or events)
+    return _actions(running, list(envelopes), zone, clock.now())
 
 
 def _picture(now: datetime) -> shapes.Picture:
@@ -67,7 +69,7 @@ def _picture(now: datetime) -> shapes.Picture:
         .in_order()
     )
     running = [event for event in events if event.is_running]
-    zone = _zone(running)
+    zone = _zone(running or events)
     ids = [event.pk for event in running]
     samples = _samples(running)
     states = cars.states(ids)
