@@ -93,8 +93,7 @@ def enrol(
     with transaction.atomic():
         # Two clicks at once wait for one another here; the second one is refused.
         Vehicle.objects.select_for_update(no_key=True).get(pk=vehicle.pk)
-        # Days without a time of their own are None, which the field's check refuses.
-        enrolment.full_clean(exclude={"ready_by"})
+        enrolment.full_clean()
         enrolment.save(force_insert=True)
     return enrolment
 

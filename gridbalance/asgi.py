@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -18,7 +18,7 @@ from fleets.api import webhooks  # noqa: E402  (needs the apps to be ready)
 async def application(
     scope: dict[str, Any],
     receive: Callable[[], Awaitable[dict[str, Any]]],
-    send: Callable[[dict[str, Any]], Awaitable[None]],
+    send: Callable[[Mapping[str, Any]], Awaitable[None]],
 ) -> None:
     """Route one connection.
 
@@ -35,11 +35,13 @@ async def application(
 
 async def _lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
-    send: Callable[[dict[str, Any]], Awaitable[None]],
+    send: Callable[[Mapping[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer the server's start and stop; nothing is to be done at either."""
+    """Answer the server's start and stop, and let go of the receiver's connection."""
     while True:
         message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            await webhooks.application.close()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return

@@ -38,6 +38,7 @@ app.conf.update(
     task_default_queue="control",
     task_default_exchange="",
     task_default_routing_key="control",
+    task_routes={"dispatch.tasks.send": {"queue": "fanout"}},
     task_ignore_result=True,
     task_store_errors_even_if_ignored=False,
     worker_prefetch_multiplier=1,
@@ -61,7 +62,10 @@ app.conf.beat_schedule = {
     # Webhooks whose wake got lost.
     "take-in": {"task": "fleets.tasks.take_in", "schedule": _tick,
                 "options": {"queue": "control", "expires": _tick}},
-    # Partitions ahead of the clock (which may run fast), old ones and messages dropped.
+    # Partitions ahead of the clock, which may run fast.
     "keep-house": {"task": "dispatch.tasks.keep_house", "schedule": 60,
                    "options": {"queue": "control", "expires": 60}},
+    # Messages and readings whose time has passed.
+    "prune": {"task": "fleets.tasks.prune", "schedule": 600,
+              "options": {"queue": "control", "expires": 600}},
 }  # fmt: skip

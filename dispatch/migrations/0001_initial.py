@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             # Django cannot say "partition by"; the state below is what it must match.
             database_operations=[
-                migrations.RunSQL(CREATE_CHANGE, "drop table dispatch_change; drop sequence dispatch_change_id_seq")
+                migrations.RunSQL(CREATE_CHANGE, "drop table dispatch_change")
             ],
             state_operations=[
                 migrations.CreateModel(
@@ -97,6 +97,7 @@ class Migration(migrations.Migration):
                         ('reason', models.CharField(blank=True, max_length=200)),
                     ],
                 ),
+
             ],
         ),
         migrations.CreateModel(
@@ -154,6 +155,9 @@ class Migration(migrations.Migration):
                 ('completed_at', models.DateTimeField(null=True)),
                 ('cancelled_at', models.DateTimeField(null=True)),
             ],
+            options={
+                'permissions': [('approve_gridevent', 'Can approve an event larger than its envelope'), ('operate_gridevent', 'Can run events and stop new holds')],
+            },
         ),
         migrations.CreateModel(
             name='GridSignal',
@@ -208,6 +212,15 @@ class Migration(migrations.Migration):
                 ('unconfirmed_kw', models.FloatField()),
                 ('blind_kw', models.FloatField()),
                 ('target_kw', models.FloatField(null=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='LoopTurn',
+            fields=[
+                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ('at', models.DateTimeField()),
+                ('real_at', models.DateTimeField()),
+                ('took_ms', models.FloatField()),
             ],
         ),
         migrations.CreateModel(

@@ -14,11 +14,16 @@ from dispatch.lifecycle import (
     ParticipationStatus,
 )
 from dispatch.querysets import GridEventQuerySet, ParticipationQuerySet
-from fleets.models import Feeder, Program, Vehicle
+from fleets.models import Feeder, Program, User, Vehicle
 
 
 class GridClient(AbstractApplication):  # type: ignore[misc]
     """A grid system that speaks to us by OAuth2 client credentials."""
+
+    # Whoever registered it; nobody asks a user for the clients.
+    user = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
 
     class Meta(AbstractApplication.Meta):  # type: ignore[misc]
         swappable = "OAUTH2_PROVIDER_APPLICATION_MODEL"

@@ -166,7 +166,7 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             # Django cannot say "partition by"; the state below is what it must match.
             database_operations=[
-                migrations.RunSQL(CREATE_READING, "drop table fleets_reading; drop sequence fleets_reading_id_seq")
+                migrations.RunSQL(CREATE_READING, "drop table fleets_reading")
             ],
             state_operations=[
                 migrations.CreateModel(
@@ -189,6 +189,7 @@ class Migration(migrations.Migration):
                         'indexes': [models.Index(fields=['vehicle_id', '-observed_at'], name='reading_of_car')],
                     },
                 ),
+
             ],
         ),
         migrations.CreateModel(
@@ -245,7 +246,7 @@ class Migration(migrations.Migration):
                 ('consent_wording', models.CharField(max_length=50)),
                 ('consent_source', models.CharField(max_length=50)),
                 ('withdrawn_at', models.DateTimeField(blank=True, null=True)),
-                ('ready_by', django.contrib.postgres.fields.ArrayField(base_field=models.TimeField(null=True), blank=True, default=list, size=7)),
+                ('ready_by', django.contrib.postgres.fields.ArrayField(base_field=models.TimeField(blank=True, null=True), blank=True, default=list, size=7)),
                 ('minimum_charge_percent', models.FloatField(blank=True, null=True)),
                 ('program', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='enrolments', to='fleets.program')),
                 ('vehicle', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='enrolments', to='fleets.vehicle')),

@@ -92,12 +92,11 @@ def test_an_opt_out_between_claim_and_send_wins(house: House, ada: Vehicle) -> N
     event = GridEvent.objects.get()
     house.wait(seconds=(event.starts_at - house.now).total_seconds())
     house.turn()
-    house.provider.before_call = lambda: (
-        grid_events.opt_out(
-            ada, event=GridEvent.objects.get(), actor="Ada", now=house.now
-        )
-        and None
-    )
+
+    def opt_out() -> None:
+        grid_events.opt_out(ada, event=event, actor="Ada", now=house.now)
+
+    house.provider.before_call = opt_out
 
     assert house.send() == []
     house.turn()
