@@ -571,6 +571,14 @@ def test_a_dead_redis_hurts_no_tick(
     assert heard == ["live_not_published"]
 
 
+@pytest.fixture
+def nothing_kept(settings: Any) -> None:
+    """Forget the picture that another test left for the next viewer."""
+    client: Any = redis.Redis.from_url(settings.REDIS_URL)
+    client.delete(f"{relay.channel()}:last")
+    client.close()
+
+
 def read(number: int, *, after: Callable[[], None] = lambda: None) -> list[str]:
     """Return the first messages of a stream; `after` follows the first of them."""
 
@@ -590,6 +598,7 @@ def read(number: int, *, after: Callable[[], None] = lambda: None) -> list[str]:
     return async_to_sync(take)()
 
 
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_begins_with_the_present_picture() -> None:
     (first,) = read(1)
@@ -598,6 +607,7 @@ def test_a_stream_begins_with_the_present_picture() -> None:
     assert first.endswith("\n\n")
 
 
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_carries_what_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SILENCE_SECONDS", 60.0)
@@ -610,6 +620,7 @@ def test_a_stream_carries_what_is_published(monkeypatch: pytest.MonkeyPatch) -> 
     assert second == "event: picture\ndata: <p>news\ndata: in two lines</p>\n\n"
 
 
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_draws_for_itself_when_the_loop_is_silent(
     monkeypatch: pytest.MonkeyPatch,
@@ -621,6 +632,7 @@ def test_a_stream_draws_for_itself_when_the_loop_is_silent(
     assert "control loop never ran" in second
 
 
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_lives_without_redis(
     settings: Any, monkeypatch: pytest.MonkeyPatch
@@ -631,6 +643,7 @@ def test_a_stream_lives_without_redis(
     assert len(read(3)) == 3
 
 
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.django_db(transaction=True)
 def test_a_stream_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "SILENCE_SECONDS", 0.01)
