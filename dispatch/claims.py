@@ -148,11 +148,29 @@ READS = CLAIM.format(
 READ_AGAIN_SECONDS = 120.0
 
 
+def anything_due(now: datetime) -> bool:
+    """Say whether a claim could find something: most of the time it could not."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            select exists (
+                select from dispatch_command where status = 'queued' and due_at <= %s
+            ) or exists (
+                select from dispatch_command
+                where status in ('unknown', 'accepted') and read_due_at <= %s
+            )
+            """,
+            [now, now],
+        )
+        (due,) = cursor.fetchone()
+    return bool(due)
+
+
 @retried
 def claim(sender: Sender, *, room: int, now: datetime) -> list[Job]:
     """Take at most `room` due jobs: restores, then stops, then reads."""
     with transaction.atomic():
-        if not _anything_due(now):
+        if not anything_due(now):
             return []
         with throttle.budget(now) as budget:
             jobs: list[Job] = []
@@ -178,24 +196,6 @@ def claim(sender: Sender, *, room: int, now: datetime) -> list[Job]:
                 budget.spend(Counter(job.make for job in taken))
                 jobs += taken
     return jobs
-
-
-def _anything_due(now: datetime) -> bool:
-    """Look before locking the buckets: most of the time nothing is due."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            select exists (
-                select from dispatch_command where status = 'queued' and due_at <= %s
-            ) or exists (
-                select from dispatch_command
-                where status in ('unknown', 'accepted') and read_due_at <= %s
-            )
-            """,
-            [now, now],
-        )
-        (due,) = cursor.fetchone()
-    return bool(due)
 
 
 def _take(statement: str, parameters: dict[str, Any], *, is_read: bool) -> list[Job]:

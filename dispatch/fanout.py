@@ -60,6 +60,8 @@ class Sending:
 
 def run(provider: Provider, *, loop: asyncio.AbstractEventLoop) -> int:
     """Send whatever is due until nothing is, and return how many calls were made."""
+    if not claims.anything_due(clock.now()):
+        return 0
     sending = Sending(_enlist(), provider, loop, set())
     calls = 0
     try:
@@ -210,6 +212,9 @@ def _leave(sending: Sending) -> None:
     """End the lease at once; what is still on the wire then becomes unknown."""
     for task in sending.in_flight:
         task.cancel()
+    if not sending.in_flight:
+        sending.sender.delete()
+        return
     with connection.cursor() as cursor:
         cursor.execute(
             "update dispatch_sender set heartbeat_at = 'epoch' where id = %s",

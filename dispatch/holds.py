@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 
+from django.db import transaction
+
+from dispatch import alarms, audit
 from dispatch.lifecycle import (
     CommandKind,
     CommandStatus,
@@ -178,22 +181,20 @@ def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
         if reason in FINAL_REASONS:
             end_participation(moved, reason=reason, now=now)
         restored = Hold.objects.filter(pk__in=moved).select_related("event")
-        _queue(
-            [
-                Command(
-                    vehicle_id=hold.vehicle_id,
-                    hold=hold,
-                    event=hold.event,
-                    event_version=hold.event.version,
-                    kind=CommandKind.START,
-                    is_restore=True,
-                    created_at=now,
-                    due_at=now,
-                )
-                for hold in restored.order_by("id")
-            ],
-            now=now,
-        )
+        _queue([_start_of(hold, now=now) for hold in restored.order_by("id")], now=now)
+
+
+def _start_of(hold: Hold, *, now: datetime) -> Command:
+    return Command(
+        vehicle_id=hold.vehicle_id,
+        hold=hold,
+        event=hold.event,
+        event_version=hold.event.version,
+        kind=CommandKind.START,
+        is_restore=True,
+        created_at=now,
+        due_at=now,
+    )
 
 
 def _drop(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
@@ -237,6 +238,39 @@ def refuse(hold_ids: Sequence[int], *, code: str, now: datetime) -> None:
     Participation.objects.filter(
         hold__in=hold_ids, status=ParticipationStatus.CLAIMED
     ).update(status=ParticipationStatus.SPARED, reason=Reason.REFUSED, judged_at=now)
+
+
+def close_by_hand(hold: Hold, *, actor: str, now: datetime, why: str) -> bool:
+    """Let a person close what could not be given back; False if it has closed itself.
+
+    The person has looked: the customer was called, the car was seen to charge.
+    """
+    with transaction.atomic():
+        moved = Hold.objects.filter(pk=hold.pk, status=HoldStatus.UNRESOLVED).move(
+            HoldStatus.RELEASED, now=now, reason=f"{actor}: {why}", closed_at=now,
+            close_reason="closed by a person",
+        )  # fmt: skip
+        if moved:
+            alarms.clear(alarms.of_hold(hold.pk), now=now)
+            audit.write(
+                "close hold", subject=f"hold {hold.pk}", actor=actor, now=now, why=why
+            )
+    return bool(moved)
+
+
+def try_again(hold: Hold, *, actor: str, now: datetime, why: str) -> bool:
+    """Let a person ask for one more start of a car that could not be given back."""
+    with transaction.atomic():
+        moved = Hold.objects.filter(pk=hold.pk, status=HoldStatus.UNRESOLVED).move(
+            HoldStatus.RESTORING, now=now, reason=f"{actor}: {why}", restoring_at=now
+        )
+        if moved:
+            hold.refresh_from_db()
+            _queue([_start_of(hold, now=now)], now=now)
+            audit.write(
+                "try again", subject=f"hold {hold.pk}", actor=actor, now=now, why=why
+            )
+    return bool(moved)
 
 
 def expire(*, now: datetime) -> None:

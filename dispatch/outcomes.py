@@ -6,7 +6,7 @@ was declared dead finds its row moved on, and falls.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from dispatch import alarms, holds, retry
 from dispatch.claims import Job
 from dispatch.lifecycle import CommandStatus
-from dispatch.models import Hold, Sender
+from dispatch.models import Hold, Participation, Sender
 from dispatch.retry import Attempt, Decision
 from fleets import clock
 from fleets.models import ProviderAccount
@@ -99,6 +99,9 @@ def record(done: Sequence[Outcome], *, sender: Sender, now: datetime) -> None:
         decided.append((outcome, _decide(outcome), answered_at))
     with transaction.atomic():
         _lock_holds([outcome.job.hold_id for outcome, _, _ in decided])
+        _lock_participations(
+            [o.job.hold_id for o, decision, _ in decided if decision.nothing_taken]
+        )
         won = _move(decided, sender=sender, now=now)
         counted = [row for row in decided if row[0].job.command_id in won]
         _follow_up(counted, now=now)
@@ -178,9 +181,13 @@ def _follow_up(
         if decision.status == CommandStatus.UNKNOWN and not outcome.job.is_restore
     }
     owe_until(may_land_late)
+    refused: dict[str, list[int]] = defaultdict(list)
     for outcome, decision, _ in counted:
         if decision.nothing_taken:
-            holds.refuse([outcome.job.hold_id], code=decision.code, now=now)
+            refused[decision.code].append(outcome.job.hold_id)
+    for code, hold_ids in refused.items():
+        holds.refuse(hold_ids, code=code, now=now)
+    for outcome, decision, _ in counted:
         if decision.alarm:
             alarms.raise_alarm(
                 alarms.refused_key(outcome.job.hold_id),
@@ -232,6 +239,16 @@ def owe_until(moments: dict[int, datetime]) -> None:
 def _lock_holds(hold_ids: Sequence[int]) -> None:
     list(
         Hold.objects.filter(pk__in=hold_ids)
+        .order_by("id")
+        .select_for_update(no_key=True)
+        .values_list("pk")
+    )
+
+
+def _lock_participations(hold_ids: Sequence[int]) -> None:
+    """Lock what a refusal will change before the commands, as an opt-out does."""
+    list(
+        Participation.objects.filter(hold__in=hold_ids)
         .order_by("id")
         .select_for_update(no_key=True)
         .values_list("pk")

@@ -7,12 +7,14 @@ from datetime import timedelta
 from celery import shared_task
 
 from dispatch import control, fanout, live
+from dispatch.models import IdempotencyKey
 from fleets import clock, partitions
 from fleets.providers import smartcar
 from fleets.wake import wake
 
 # Partitions ahead of a clock that may run 600 times as fast as this task's schedule.
 AHEAD = timedelta(days=3)
+KEYS_KEPT = timedelta(days=30)  # a grid system that repeats itself does so within hours
 
 
 @shared_task
@@ -32,7 +34,8 @@ def send() -> None:
 
 @shared_task
 def keep_house() -> None:
-    """Make partitions ahead of the clock."""
+    """Make partitions ahead of the clock, and drop keys that nobody will repeat."""
     now = clock.now()
+    IdempotencyKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()
     partitions.READINGS.make_ahead(now, ahead=AHEAD)
     partitions.CHANGES.make_ahead(now, ahead=AHEAD)
