@@ -14,7 +14,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -55,18 +55,26 @@ class Sending:
     provider: Provider
     loop: asyncio.AbstractEventLoop
     in_flight: set[asyncio.Task[Outcome]]
-    heartbeat_at: float = 0.0
+    enlisted_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def lease_is_due(self) -> bool:
+        """Say whether it is time for the next heartbeat (real time)."""
+        age = time.monotonic() - self.enlisted_at
+        return age > settings.SENDER_HEARTBEAT_SECONDS
 
 
 def run(provider: Provider, *, loop: asyncio.AbstractEventLoop) -> int:
     """Send whatever is due until nothing is, and return how many calls were made."""
-    if not claims.anything_due(clock.now()):
-        return 0
     sending = Sending(_enlist(), provider, loop, set())
     calls = 0
     try:
+        # One process has one run at a time: what it holds now, a broken run left.
+        outcomes.bury([sending.sender.pk], now=clock.now())
         while True:
-            _keep_lease(sending)
+            if sending.lease_is_due:
+                sending.sender = _enlist()
+                sending.enlisted_at = time.monotonic()
             jobs = _claim(sending)
             calls += len(jobs)
             if not jobs and not sending.in_flight:
@@ -185,41 +193,35 @@ def _renew(sending: Sending) -> None:
 
 
 def _enlist() -> Sender:
-    """Write down that this run may hold commands, with its first heartbeat."""
-    sender = Sender(id=uuid.uuid4(), host=socket.gethostname()[:100], pid=os.getpid())
+    """Write down this process as a sender, with a heartbeat of now.
+
+    Leases are real time by one clock, the database server's. A process that stood still
+    for so long that it was buried enlists anew; its late outcomes then fall.
+    """
+    sender = Sender(
+        id=_id_of_this_process(), host=socket.gethostname()[:100], pid=os.getpid()
+    )
     with connection.cursor() as cursor:
-        # Leases are real time by one clock, the database server's.
         cursor.execute(
-            "insert into dispatch_sender (id, host, pid, started_at, heartbeat_at)"
-            " values (%s, %s, %s, clock_timestamp(), clock_timestamp())",
+            """
+            insert into dispatch_sender (id, host, pid, started_at, heartbeat_at)
+            values (%s, %s, %s, clock_timestamp(), clock_timestamp())
+            on conflict (id) do update set heartbeat_at = excluded.heartbeat_at
+            """,
             [sender.pk, sender.host, sender.pid],
         )
     return sender
 
 
-def _keep_lease(sending: Sending) -> None:
-    if time.monotonic() - sending.heartbeat_at < settings.SENDER_HEARTBEAT_SECONDS:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "update dispatch_sender set heartbeat_at = clock_timestamp() where id = %s",
-            [sending.sender.pk],
-        )
-    sending.heartbeat_at = time.monotonic()
-
-
 def _leave(sending: Sending) -> None:
-    """End the lease at once; what is still on the wire then becomes unknown."""
-    for task in sending.in_flight:
-        task.cancel()
-    if not sending.in_flight:
-        sending.sender.delete()
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "update dispatch_sender set heartbeat_at = 'epoch' where id = %s",
-            [sending.sender.pk],
-        )
+    """Let go of what is still on the wire when a run breaks: it is unknown then.
+
+    If not even that can be written, the next run of this process does it.
+    """
+    if sending.in_flight:
+        for task in sending.in_flight:
+            task.cancel()
+        outcomes.bury([sending.sender.pk], now=clock.now())
 
 
 def bury_dead_senders(*, now: datetime) -> int:
@@ -240,7 +242,13 @@ def bury_dead_senders(*, now: datetime) -> int:
     return buried
 
 
+# By process id, so that a forked child begins with nothing of its parent's.
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
+_ids: dict[int, uuid.UUID] = {}
+
+
+def _id_of_this_process() -> uuid.UUID:
+    return _ids.setdefault(os.getpid(), uuid.uuid4())
 
 
 def loop_of_this_process() -> asyncio.AbstractEventLoop:

@@ -13,10 +13,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Q
-
 from dispatch.models import Alarm, Change, Command, GridEvent, Hold, Participation
-from fleets.models import Reading
+from fleets.models import Enrolment, Reading
 from gridbalance.demo.truth import Call, Truth
 
 # Two processes read one clock with this much real time between: some simulated seconds
@@ -73,17 +71,36 @@ class Evidence:
         return grouped
 
 
-def collect(truth: Truth, *, speed: float) -> Evidence:
-    """Gather rows and truth; the simulator must see no further calls meanwhile."""
+def collect(truth: Truth, *, speed: float, program: str | None = None) -> Evidence:
+    """Gather rows and truth, of one program (by its code) or of all.
+
+    The simulator must see no further calls for these cars meanwhile.
+    """
+    events = GridEvent.objects.order_by("id")
+    holds = Hold.objects.select_related("vehicle", "event").order_by("id")
+    commands = Command.objects.select_related("vehicle").order_by("id")
+    participations = Participation.objects.select_related("vehicle", "event")
+    cars = {car["id"]: car for car in truth.cars()}
+    calls = list(truth.calls())
+    if program is not None:
+        events = events.filter(program__code=program)
+        holds = holds.filter(event__program__code=program)
+        commands = commands.filter(event__program__code=program)
+        participations = participations.filter(event__program__code=program)
+        enrolled = set(
+            Enrolment.objects.filter(program__code=program).values_list(
+                "vehicle__external_id", flat=True
+            )
+        )
+        cars = {key: car for key, car in cars.items() if key in enrolled}
+        calls = [call for call in calls if call.vehicle in enrolled]
     return Evidence(
-        events=list(GridEvent.objects.order_by("id")),
-        holds=list(Hold.objects.select_related("vehicle", "event").order_by("id")),
-        commands=list(Command.objects.select_related("vehicle").order_by("id")),
-        participations=list(
-            Participation.objects.select_related("vehicle", "event").order_by("id")
-        ),
-        calls=list(truth.calls()),
-        cars={car["id"]: car for car in truth.cars()},
+        events=list(events),
+        holds=list(holds),
+        commands=list(commands),
+        participations=list(participations.order_by("id")),
+        calls=calls,
+        cars=cars,
         summary=truth.get("summary"),
         slack=timedelta(seconds=CLOCK_SLACK_REAL_SECONDS * max(speed, 1.0)),
     )
@@ -164,7 +181,7 @@ def accepted_is_not_confirmed(seen: Evidence) -> Iterator[str]:
         readings = Reading.objects.filter(
             vehicle_id=command.vehicle_id,
             observed_at__gt=command.answered_at,
-            received_at__lte=command.confirmed_at,
+            received_at__lte=command.confirmed_at + seen.slack,
             is_charging=charging,
         )
         if not readings.exists():
@@ -252,13 +269,14 @@ def everything_explained(seen: Evidence) -> Iterator[str]:
     for one in seen.participations:
         if not one.reason:
             yield f"participation {one.pk} has no reason"
-    unexplained = Hold.objects.filter(
-        Q(reason="")
-        | Q(status__in=["restored", "released"], close_reason="")
-        | Q(status__in=["restoring", "restored"], restore_reason="")
-    )
-    for hold in unexplained:
-        yield f"hold {hold.pk} does not say why"
+    for hold in seen.holds:
+        is_unexplained = (
+            not hold.reason
+            or (hold.status in {"restored", "released"} and not hold.close_reason)
+            or (hold.status in {"restoring", "restored"} and not hold.restore_reason)
+        )
+        if is_unexplained:
+            yield f"hold {hold.pk} does not say why"
 
 
 Check = Callable[[Evidence], Iterable[str]]

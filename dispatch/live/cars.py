@@ -246,6 +246,10 @@ def _row_of_other(participation: Participation, *, now: datetime) -> shapes.CarR
     )
 
 
+# A reading is expected: without one, nobody knows whether the car obeyed.
+AWAITED = (HoldStatus.TAKING, HoldStatus.RESTORING, HoldStatus.UNRESOLVED)
+
+
 def _row(
     vehicle: Vehicle,
     *,
@@ -270,5 +274,6 @@ def _row(
         latest_start=latest_start,
         latest_start_tone=latest_start_tone,
         age="never" if seen is None else span(now - seen),
-        age_tone="warning" if silent and state in OPEN_HOLD else "",
+        # A held car that does not charge has nothing to report: silence is no fault.
+        age_tone="warning" if silent and state in AWAITED else "",
     )

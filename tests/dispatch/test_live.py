@@ -440,7 +440,26 @@ def test_the_table_begins_with_what_is_wrong(
     ]
     assert rows[1].latest_start_tone == "critical"
     assert rows[2].reason == "charges although held"
-    assert (rows[3].age, rows[3].age_tone) == ("3 h", "warning")
+    assert rows[3].age == "3 h"
+
+
+@pytest.mark.parametrize(
+    ("state", "tone"),
+    [
+        # nobody knows yet whether it obeyed
+        (HoldStatus.TAKING, "warning"),
+        (HoldStatus.RESTORING, "warning"),
+        # a held car that does not charge has nothing to report
+        (HoldStatus.HELD, ""),
+    ],
+)
+def test_silence_matters_where_a_reading_is_awaited(
+    event: GridEvent, make_part: Make, make_vehicle: Make, state: str, tone: str
+) -> None:
+    silent = make_vehicle(observed_at=NOW - 3 * HOUR, is_charging=False)
+    make_part(event, hold=state, vehicle=silent)
+
+    assert live.picture(NOW).cars[0].age_tone == tone
 
 
 def test_it_says_when_the_engine_stands_still(db: None) -> None:
