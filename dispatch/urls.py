@@ -12,5 +12,7 @@ urlpatterns = [
     path("actions", views.actions, name="actions"),
     path("holds/stop", views.stop_new_holds, name="stop-new-holds"),
     path("holds/allow", views.allow_new_holds, name="allow-new-holds"),
+    path("holds/<int:hold_id>/try-again", views.try_again, name="try-again"),
+    path("holds/<int:hold_id>/close", views.close_hold, name="close-hold"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),
 ]

@@ -14,11 +14,11 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from dispatch import grid_events, live
+from dispatch import grid_events, holds, live
 from dispatch.event_rules import EventError
 from dispatch.forms import WhichHoldsForm, WhyForm
-from dispatch.lifecycle import OPEN_HOLD
-from dispatch.models import GridEvent
+from dispatch.lifecycle import OPEN_HOLD, HoldStatus
+from dispatch.models import GridEvent, Hold
 from dispatch.tasks import tick
 from fleets import clock
 from fleets.models import Program, User
@@ -141,6 +141,42 @@ def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
     )
 
 
+@login_required
+@require_http_methods(["GET", "POST"])
+def try_again(request: HttpRequest, hold_id: int) -> HttpResponse:
+    """Ask once more, then start a car again that could not be given back."""
+    return _resolve(
+        request,
+        hold_id,
+        holds.try_again,
+        title="Try again to give back {car}",
+        verb="Try again",
+        consequences=(
+            "The car gets one more start. If it ignores that one too, it comes back "
+            "to this list.",
+        ),
+        done="{car} is being started again.",
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def close_hold(request: HttpRequest, hold_id: int) -> HttpResponse:
+    """Ask once more, then close what somebody has cleared up with the customer."""
+    return _resolve(
+        request,
+        hold_id,
+        holds.close_by_hand,
+        title="Close what is owed to {car}",
+        verb="Close it",
+        consequences=(
+            "Nothing is owed to the car any more and its alarm goes out. Do this only "
+            "when the car was seen to charge, or its customer said that all is well.",
+        ),
+        done="Nothing is owed to {car} any more.",
+    )
+
+
 def may_watch(user: User | AnonymousUser) -> bool:
     """Say whether this person may see what happens."""
     allowed = ("dispatch.view_gridevent", "dispatch.operate_gridevent")
@@ -185,6 +221,43 @@ def _switch(
             done,
         )
     return _confirm(request, form, title=title, verb=title, consequences=consequences)
+
+
+def _resolve(
+    request: HttpRequest,
+    hold_id: int,
+    act: Callable[..., bool],
+    *,
+    title: str,
+    verb: str,
+    consequences: tuple[str, ...],
+    done: str,
+) -> HttpResponse:
+    _let_operate(request)
+    hold = get_object_or_404(
+        Hold.objects.select_related("vehicle", "event"),
+        pk=hold_id,
+        status=HoldStatus.UNRESOLVED,
+    )
+    form = WhyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return _done(
+            request,
+            lambda: act(
+                hold,
+                actor=request.user.get_username(),
+                why=form.cleaned_data["why"],
+                now=clock.now(),
+            ),
+            done.format(car=hold.vehicle),
+        )
+    return _confirm(
+        request,
+        form,
+        title=title.format(car=hold.vehicle),
+        verb=verb,
+        consequences=consequences,
+    )
 
 
 def _confirm(

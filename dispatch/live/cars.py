@@ -205,6 +205,7 @@ def _row_of_hold(
         reason=reason,
         latest_start="" if latest is None else clock_time(latest, zone, seen_from=now),
         latest_start_tone="critical" if late else "",
+        unresolved_hold=hold.pk if hold.status == HoldStatus.UNRESOLVED else None,
     )
 
 
@@ -259,6 +260,7 @@ def _row(
     reason: str,
     latest_start: str,
     latest_start_tone: shapes.Tone,
+    unresolved_hold: int | None = None,
 ) -> shapes.CarRow:
     seen = vehicle.observed_at
     silent = seen is None or now - seen > makes.freshness(vehicle.make)
@@ -276,4 +278,5 @@ def _row(
         age="never" if seen is None else span(now - seen),
         # A held car that does not charge has nothing to report: silence is no fault.
         age_tone="warning" if silent and state in AWAITED else "",
+        unresolved_hold=unresolved_hold,
     )

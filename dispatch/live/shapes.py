@@ -137,6 +137,7 @@ class CarRow:
     latest_start_tone: Tone
     age: str
     age_tone: Tone
+    unresolved_hold: int | None = None  # a person must close it
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from dispatch.lifecycle import EventStatus
-from dispatch.models import AuditEntry, Envelope, GridEvent
-from fleets.models import Program, User
+from dispatch import alarms
+from dispatch.lifecycle import EventStatus, HoldStatus
+from dispatch.models import Alarm, AuditEntry, Command, Envelope, GridEvent, Hold
+from fleets.models import Program, User, Vehicle
 from tests.factories import HOUR, NOW
 
 Make = Callable[..., Any]
@@ -246,3 +247,59 @@ def test_the_back_office_lists_who_takes_part(
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
 
     assert client.get(f"/admin/fleets/{model}/").status_code == 200
+
+
+@pytest.fixture
+def unresolved(event: GridEvent, ada: Vehicle) -> Hold:
+    hold: Hold = Hold.objects.create(
+        vehicle=ada,
+        event=event,
+        status=HoldStatus.UNRESOLVED,
+        tactic="stop",
+        was_charging=True,
+        power_kw=7.0,
+        state_observed_at=NOW - HOUR,
+        reason="event without a target",
+        opened_at=NOW - HOUR,
+    )
+    alarms.raise_alarm(alarms.unresolved_key(hold.pk), "It sleeps", now=NOW)
+    return hold
+
+
+def test_a_person_closes_what_could_not_be_given_back(
+    client: Client, operator: User, unresolved: Hold
+) -> None:
+    client.force_login(operator)
+
+    client.post(reverse("close-hold", args=[unresolved.pk]), {"why": "Ada called"})
+
+    unresolved.refresh_from_db()
+    assert unresolved.status == HoldStatus.RELEASED
+    assert unresolved.close_reason == "closed by a person"
+    assert not Alarm.objects.filter(cleared_at=None).exists()
+    assert AuditEntry.objects.get(act="close hold").why == "Ada called"
+
+
+def test_a_person_asks_for_one_more_start(
+    client: Client, operator: User, unresolved: Hold
+) -> None:
+    client.force_login(operator)
+
+    client.post(reverse("try-again", args=[unresolved.pk]), {"why": "It woke up"})
+
+    unresolved.refresh_from_db()
+    assert unresolved.status == HoldStatus.RESTORING
+    assert Command.objects.get(hold=unresolved).kind == "start"
+
+
+@pytest.mark.parametrize("name", ["try-again", "close-hold"])
+def test_a_viewer_closes_nothing(
+    client: Client, viewer: User, unresolved: Hold, name: str
+) -> None:
+    client.force_login(viewer)
+
+    response = client.post(reverse(name, args=[unresolved.pk]), {"why": "I may not"})
+
+    assert response.status_code == 403
+    unresolved.refresh_from_db()
+    assert unresolved.status == HoldStatus.UNRESOLVED
