@@ -22,6 +22,7 @@ NOWHERE = Exchange("", type="direct")
 
 app.conf.update(
     broker_url=settings.CELERY_BROKER_URL,
+    broker_transport="gridbalance.broker:Transport",
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
