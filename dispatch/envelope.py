@@ -71,10 +71,7 @@ def step(program: Program, shape: Shape) -> Step:
         aimed = aimed.filter(feeder__in=shape.feeders)
     if shape.vehicles:
         aimed = aimed.filter(pk__in=[vehicle.pk for vehicle in shape.vehicles])
-    # Distinct cars first: the join to enrolments would count a car once a row.
-    sums = Vehicle.objects.filter(pk__in=aimed.values("pk")).aggregate(
-        cars=Count("pk"), kw=Sum("usual_power_kw", default=0.0)
-    )
+    sums = aimed.aggregate(cars=Count("pk"), kw=Sum("usual_power_kw", default=0.0))
     aimed_cars, aimed_kw = int(sums["cars"]), float(sums["kw"])
     kw, cars = aimed_kw, aimed_cars
     if target_kw is not None:
