@@ -96,14 +96,14 @@ def _judge_held(standing: Standing, seen: datetime) -> Verdict:
 
 def _judge_restoring(standing: Standing, seen: datetime) -> Verdict:
     """Judge a hold that is being given back, or could not be."""
-    tried = standing.command not in WAITING
     if standing.is_charging:
-        if tried and standing.answered_at is not None and seen > standing.answered_at:
-            return Verdict.STARTED
-        stopped = standing.stop_answered_at
-        if not tried and stopped is not None and seen > stopped + standing.freshness:
-            return Verdict.RESTARTED
-        return Verdict.NOTHING
+        # A start may be given up before it ever left: then it explains nothing either.
+        if standing.command not in WAITING and standing.answered_at is not None:
+            shown = seen > standing.answered_at
+            return Verdict.STARTED if shown else Verdict.NOTHING
+        stopped_by = _after(standing.stop_answered_at, standing.freshness)
+        shown = stopped_by is not None and seen > stopped_by
+        return Verdict.RESTARTED if shown else Verdict.NOTHING
     if standing.is_charging is False and _is_full(standing):
         return Verdict.FINISHED
     patient_until = _after(standing.answered_at, standing.freshness)
