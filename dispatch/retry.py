@@ -17,6 +17,7 @@ from fleets.providers.base import (
     Refused,
     TokenStale,
     TryLater,
+    Unsupported,
 )
 
 # First waits of a backoff that doubles, in simulated seconds, and where it ends.
@@ -88,7 +89,10 @@ def _after_error(error: ProviderError, attempt: Attempt) -> Decision:
     if isinstance(error, NothingToDo):
         return _nothing_to_do(error, attempt)
     if isinstance(error, TokenStale):
-        return Decision(CommandStatus.QUEUED, may_have_landed=landed)
+        # At once with the next token, but only once: should that be refused as well,
+        # asking on would spend every call there is.
+        wait = 0.0 if attempt.number == 1 else BACKOFF_SECONDS
+        return Decision(CommandStatus.QUEUED, wait_seconds=wait, may_have_landed=landed)
     if isinstance(error, TryLater):
         first = ASLEEP_SECONDS if isinstance(error, Asleep) else BACKOFF_SECONDS
         wait = error.wait_seconds or backoff_seconds(attempt.number, first)
@@ -98,7 +102,7 @@ def _after_error(error: ProviderError, attempt: Attempt) -> Decision:
             CommandStatus.QUEUED,
             wait_seconds=REFUSED_RESTORE_SECONDS,
             may_have_landed=landed,
-            alarm=isinstance(error, AccessRevoked | QuotaSpent),
+            alarm=isinstance(error, AccessRevoked | QuotaSpent | Unsupported),
         )
     return Decision(
         CommandStatus.FAILED,
