@@ -20,7 +20,7 @@ from datetime import datetime
 import structlog
 import uvloop
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from dispatch import claims, outcomes
 from dispatch.claims import Job
@@ -36,6 +36,7 @@ from fleets.providers.base import (
     Report,
     TokenStale,
 )
+from fleets.transactions import retried
 
 log = structlog.get_logger(__name__)
 
@@ -224,16 +225,22 @@ def _leave(sending: Sending) -> None:
         outcomes.bury([sending.sender.pk], now=clock.now())
 
 
+@retried
+@transaction.atomic
 def bury_dead_senders(*, now: datetime) -> int:
     """Turn what dead senders had on the wire into unknown; return how many.
 
     Never back to queued: the call may have reached the car. Senders that hold nothing
     are forgotten.
+
+    The dead are locked until all is written: one that comes back in this moment waits,
+    and enlists anew. Nor is one that is just giving a sign of life waited for.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "select id from dispatch_sender where heartbeat_at <"
-            " clock_timestamp() - make_interval(secs => %s) order by id",
+            " clock_timestamp() - make_interval(secs => %s) order by id"
+            " for update skip locked",
             [settings.SENDER_DEAD_SECONDS],
         )
         dead = [row[0] for row in cursor.fetchall()]
