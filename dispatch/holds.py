@@ -8,7 +8,7 @@ one order in which everybody locks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 
@@ -164,16 +164,18 @@ def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
     does: the planner leaves those cars alone until the outcome is here.
     """
     for reason, vehicle_ids in _by_reason(intents, cars).items():
-        moved = (
-            Hold.objects.filter(vehicle__in=vehicle_ids)
+        hold_ids = (
+            Hold.objects.open()
+            .filter(vehicle__in=vehicle_ids)
             .exclude(status=HoldStatus.UNRESOLVED)  # that takes a person
-            .move(
-                HoldStatus.RESTORING,
-                now=now,
-                reason=reason,
-                restoring_at=now,
-                restore_reason=reason,
-            )
+            .values_list("pk", flat=True)
+        )
+        moved = Hold.objects.filter(pk__in=_off_the_wire(hold_ids)).move(
+            HoldStatus.RESTORING,
+            now=now,
+            reason=reason,
+            restoring_at=now,
+            restore_reason=reason,
         )
         Command.objects.filter(hold__in=moved, is_restore=False).move(
             CommandStatus.SUPERSEDED, now=now, reason=reason
@@ -206,9 +208,30 @@ def _drop(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
         release(list(hold_ids), reason=reason, now=now)
 
 
+def _off_the_wire(hold_ids: Iterable[int]) -> list[int]:
+    """Keep holds with no command on the wire, and see that none leaves meanwhile.
+
+    A claim locks commands alone, so it may take one between a turn's look and its act.
+    Such a hold is left to the next turn, when the outcome is here.
+    """
+    wanted = list(hold_ids)
+    commands = (
+        Command.objects.open()
+        .filter(hold__in=wanted)
+        .order_by("id")
+        .select_for_update(no_key=True, of=("self",))
+        .values_list("hold_id", "status")
+    )
+    sent = {hold_id for hold_id, status in commands if status == CommandStatus.SENDING}
+    return [pk for pk in wanted if pk not in sent]
+
+
 def release(hold_ids: Sequence[int], *, reason: str, now: datetime) -> list[int]:
-    """Close holds without anything to give back, and call off what is queued."""
-    moved = Hold.objects.filter(pk__in=hold_ids).move(
+    """Close holds without anything to give back, and call off what is queued.
+
+    Those with a command on the wire stay open until its outcome is here.
+    """
+    moved = Hold.objects.filter(pk__in=_off_the_wire(hold_ids)).move(
         HoldStatus.RELEASED, now=now, reason=reason, closed_at=now, close_reason=reason
     )
     call_off(moved, reason=reason, now=now)
