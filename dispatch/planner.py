@@ -265,7 +265,7 @@ class Room:
     def __init__(self, provider: Provider, now: float) -> None:
         self._provider = provider
         self._now = now
-        owed = provider.owed_latest_starts
+        owed = np.minimum(provider.owed_latest_starts, 1e12)  # inf // 60 is no number
         steps = np.clip((owed - now) // STEP_SECONDS, 0, STEPS - 1)
         counts = np.bincount(steps.astype(np.int64), minlength=STEPS)
         self._due_by: Floats = np.cumsum(counts).astype(float)
