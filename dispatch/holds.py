@@ -252,12 +252,13 @@ def end_participation(hold_ids: Sequence[int], *, reason: str, now: datetime) ->
     ).update(status=ParticipationStatus.ENDED, reason=reason, ended_at=now)
 
 
-def refuse(hold_ids: Sequence[int], *, code: str, now: datetime) -> None:
+def refuse(hold_ids: Sequence[int], *, now: datetime) -> None:
     """Close holds whose stop was refused with nothing taken.
 
-    The car is judged again when it has something new to say, not at the next tick.
+    The provider's own words, of whatever length, stay with the command. The car is
+    judged again when it has something new to say, not at the next tick.
     """
-    release(hold_ids, reason=code or Reason.REFUSED, now=now)
+    release(hold_ids, reason=Reason.REFUSED, now=now)
     Participation.objects.filter(
         hold__in=hold_ids, status=ParticipationStatus.CLAIMED
     ).update(status=ParticipationStatus.SPARED, reason=Reason.REFUSED, judged_at=now)

@@ -6,7 +6,7 @@ was declared dead finds its row moved on, and falls.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -181,12 +181,13 @@ def _follow_up(
         if decision.status == CommandStatus.UNKNOWN and not outcome.job.is_restore
     }
     owe_until(may_land_late)
-    refused: dict[str, list[int]] = defaultdict(list)
-    for outcome, decision, _ in counted:
-        if decision.nothing_taken:
-            refused[decision.code].append(outcome.job.hold_id)
-    for code, hold_ids in refused.items():
-        holds.refuse(hold_ids, code=code, now=now)
+    refused = [
+        outcome.job.hold_id
+        for outcome, decision, _ in counted
+        if decision.nothing_taken
+    ]
+    if refused:
+        holds.refuse(refused, now=now)
     for outcome, decision, _ in counted:
         if decision.alarm:
             alarms.raise_alarm(
