@@ -14,8 +14,10 @@ from enum import StrEnum
 
 from dispatch.lifecycle import UNPROVEN_COMMAND, CommandStatus, HoldStatus
 
-# Reports round; a limit of 80 % is reached at 79.5 %.
-FULL_WITHIN_PERCENT = 0.5
+# Reports round to a tenth of a percent at the finest, many to whole ones. A car is full
+# at its limit; one that a start of ours left alone just below it says the same.
+FULL_WITHIN_PERCENT = 0.05
+FULL_AFTER_START_WITHIN_PERCENT = 1.0
 # A command that is still to leave explains nothing that a car does.
 WAITING = (CommandStatus.QUEUED, CommandStatus.SENDING)
 
@@ -104,7 +106,13 @@ def _judge_restoring(standing: Standing, seen: datetime) -> Verdict:
         stopped_by = _after(standing.stop_answered_at, standing.freshness)
         shown = stopped_by is not None and seen > stopped_by
         return Verdict.RESTARTED if shown else Verdict.NOTHING
-    if standing.is_charging is False and _is_full(standing):
+    asked = (
+        standing.command not in WAITING
+        and standing.answered_at is not None
+        and seen > standing.answered_at
+    )
+    within = FULL_AFTER_START_WITHIN_PERCENT if asked else FULL_WITHIN_PERCENT
+    if standing.is_charging is False and _is_full(standing, within=within):
         return Verdict.FINISHED
     patient_until = _after(standing.answered_at, standing.freshness)
     if (
@@ -127,11 +135,11 @@ def _shows_stop(standing: Standing, seen: datetime) -> bool:
     )
 
 
-def _is_full(standing: Standing) -> bool:
+def _is_full(standing: Standing, *, within: float = FULL_WITHIN_PERCENT) -> bool:
     if standing.soc_percent is None:
         return False
     limit = 100.0 if standing.limit_percent is None else standing.limit_percent
-    return standing.soc_percent >= limit - FULL_WITHIN_PERCENT
+    return standing.soc_percent >= limit - within
 
 
 def _after(moment: datetime | None, wait: timedelta) -> datetime | None:

@@ -24,3 +24,9 @@ class WhichHoldsForm(WhyForm):
         Program.objects.order_by("name"), required=False, empty_label="Everything"
     )
     field_order = ["program", "why"]
+
+
+class ApproveForm(WhyForm):
+    """A reason, and the version of the event that was looked at."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput)

@@ -88,7 +88,7 @@ def schedule(
     return event
 
 
-def approve(event: GridEvent, *, actor: str, now: datetime) -> GridEvent:
+def approve(event: GridEvent, *, actor: str, now: datetime, why: str = "") -> GridEvent:
     """Let an event that is larger than its envelope be scheduled, as this version.
 
     Nobody approves what they wrote or amended themselves: two people must look.
@@ -102,7 +102,9 @@ def approve(event: GridEvent, *, actor: str, now: datetime) -> GridEvent:
         if locked.ends_at <= now:
             raise WrongMoment("The event's end has passed.")
         _move(locked, EventStatus.SCHEDULED, now, f"approved by {actor}")
-        audit.write_event("approve", locked, actor, now, why=locked.pending_reason)
+        audit.write_event(
+            "approve", locked, actor, now, why=why or locked.pending_reason
+        )
         return locked
 
 

@@ -14,5 +14,6 @@ urlpatterns = [
     path("holds/allow", views.allow_new_holds, name="allow-new-holds"),
     path("holds/<int:hold_id>/try-again", views.try_again, name="try-again"),
     path("holds/<int:hold_id>/close", views.close_hold, name="close-hold"),
+    path("events/<int:event_id>/approve", views.approve, name="approve-event"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),
 ]

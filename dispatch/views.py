@@ -16,8 +16,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from dispatch import grid_events, holds, live
 from dispatch.event_rules import EventError
-from dispatch.forms import WhichHoldsForm, WhyForm
-from dispatch.lifecycle import OPEN_HOLD, HoldStatus
+from dispatch.forms import ApproveForm, WhichHoldsForm, WhyForm
+from dispatch.lifecycle import OPEN_HOLD, EventStatus, HoldStatus
 from dispatch.models import GridEvent, Hold
 from dispatch.tasks import tick
 from fleets import clock
@@ -137,6 +137,45 @@ def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
             f"Cars to be given back: {held}. They start one after the other, within "
             "the program's ramp and cap.",
             "An event that has ended cannot be taken up again.",
+        ),
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def approve(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Show an event that is larger than its envelope, and let a second person agree."""
+    if not request.user.has_perm("dispatch.approve_gridevent"):
+        raise PermissionDenied
+    event = get_object_or_404(
+        GridEvent.objects.select_related("program"),
+        pk=event_id,
+        status=EventStatus.PENDING,
+    )
+    form = ApproveForm(request.POST or None, initial={"version": event.version})
+    if request.method == "POST" and form.is_valid():
+        event.version = form.cleaned_data["version"]  # what this person looked at
+        return _done(
+            request,
+            lambda: grid_events.approve(
+                event,
+                actor=request.user.get_username(),
+                why=form.cleaned_data["why"],
+                now=clock.now(),
+            ),
+            f"Event {event.pk} is approved and starts by itself.",
+        )
+    target = "all it can hold" if event.target_kw is None else f"{event.target_kw:g} kW"
+    return _confirm(
+        request,
+        form,
+        title=f"Approve event {event.pk} of {event.program}",
+        verb="Approve",
+        consequences=(
+            f"{event.kind.title()} event, {event.starts_at:%Y-%m-%d %H:%M} to "
+            f"{event.ends_at:%Y-%m-%d %H:%M %Z}, {target}; asked for by "
+            f"{event.created_by}. {event.reason}",
+            f"It waits because it is larger than its envelope: {event.pending_reason}",
         ),
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
 
 from fleets.models import (
     Customer,
@@ -86,6 +87,10 @@ class EnrolmentAdmin(EnrolmentBase):
     readonly_fields = (
         "status", "consented_at", "consent_wording", "consent_source", "withdrawn_at",
     )  # fmt: skip
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody consents for somebody else."""
+        return False
 
 
 @admin.register(Substation)

@@ -1,8 +1,7 @@
 """Tables that are cut by day or month, so that old rows go by dropping a table.
 
 Partitions are made ahead of `clock.now()`; a default partition catches strays, so a
-clock that jumps never stops a write. A partition that the default holds rows of cannot
-be made: its rows stay where they are, and are pruned there.
+clock that jumps never stops a write.
 """
 
 from __future__ import annotations
@@ -12,12 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
-import structlog
-from django.db import IntegrityError, connection, models, transaction
+from django.db import connection, models, transaction
 from django.db.models.expressions import Func, Value
 from psycopg import sql
-
-log = structlog.get_logger(__name__)
 
 Span = Literal["day", "month"]
 
@@ -41,6 +37,7 @@ class Partitioned:
     """A table cut by range of one timestamp column."""
 
     table: str
+    column: str
     span: Span
 
     def pieces(self, now: datetime, ahead: timedelta) -> Iterator[tuple[date, date]]:
@@ -57,33 +54,53 @@ class Partitioned:
             start = end
 
     def make_ahead(self, now: datetime, *, ahead: timedelta) -> None:
-        """Make the pieces from `now` on; those that exist stay as they are."""
-        for start, end in self.pieces(now, ahead):
-            statement = sql.SQL(
-                "create table if not exists {piece} partition of {table}"
-                " for values from ({start}) to ({end})"
-            ).format(
-                piece=sql.Identifier(f"{self.table}_{start:%Y%m%d}"),
-                table=sql.Identifier(self.table),
-                start=sql.Literal(f"{start} 00:00:00+00"),
-                end=sql.Literal(f"{end} 00:00:00+00"),
-            )
-            try:
-                with transaction.atomic(), connection.cursor() as cursor:
-                    cursor.execute(statement)
-            except IntegrityError:
-                log.warning("partition_strays", table=self.table, start=str(start))
+        """Make the pieces from `now` on; those that exist stay as they are.
 
-    def drop_before(self, moment: datetime) -> list[str]:
-        """Drop the pieces that end before `moment`; return their names."""
-        dropped = []
+        Rows that came before their piece are taken over from the default partition.
+        """
+        present = self._present()
+        for start, end in self.pieces(now, ahead):
+            name = f"{self.table}_{start:%Y%m%d}"
+            if name not in present:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute(self._make(name, start, end))
+
+    def _make(self, name: str, start: date, end: date) -> sql.Composed:
+        return sql.SQL(
+            """
+            lock table {table} in access exclusive mode;
+            create table {piece} (like {table} including all);
+            with strays as (
+                delete from {default} where {column} >= {start} and {column} < {end}
+                returning *
+            )
+            insert into {piece} select * from strays;
+            alter table {table} attach partition {piece}
+                for values from ({start}) to ({end})
+            """
+        ).format(
+            table=sql.Identifier(self.table),
+            default=sql.Identifier(f"{self.table}_default"),
+            piece=sql.Identifier(name),
+            column=sql.Identifier(self.column),
+            start=sql.Literal(f"{start} 00:00:00+00"),
+            end=sql.Literal(f"{end} 00:00:00+00"),
+        )
+
+    def _present(self) -> set[str]:
         with connection.cursor() as cursor:
             cursor.execute(
                 "select inhrelid::regclass::text from pg_inherits"
                 " where inhparent = %s::regclass",
                 [self.table],
             )
-            for (name,) in cursor.fetchall():
+            return {name for (name,) in cursor.fetchall()}
+
+    def drop_before(self, moment: datetime) -> list[str]:
+        """Drop the pieces that end before `moment`; return their names."""
+        dropped = []
+        with connection.cursor() as cursor:
+            for name in sorted(self._present()):
                 tail = name.rpartition("_")[2]
                 if not tail.isdigit():
                     continue  # the default partition
@@ -97,5 +114,5 @@ class Partitioned:
         return dropped
 
 
-READINGS = Partitioned("fleets_reading", "day")
-CHANGES = Partitioned("dispatch_change", "month")
+READINGS = Partitioned("fleets_reading", "received_at", "day")
+CHANGES = Partitioned("dispatch_change", "at", "month")

@@ -146,7 +146,7 @@ def given_back(seen: Evidence) -> Iterator[str]:
             continue
         true = seen.cars[car]
         if true["stopped_by"] == "api" and not true["charging"]:
-            full = true["soc_percent"] >= true["limit_percent"] - 0.5
+            full = true["soc_percent"] >= true["limit_percent"] - 0.1
             if true["plugged_in"] and not full and car not in open_holds:
                 yield f"{car} was stopped, does not charge, and is owed nothing"
     for car, holds in seen.holds_of().items():
@@ -175,13 +175,14 @@ def restorable_in_time(seen: Evidence) -> Iterator[str]:
 def accepted_is_not_confirmed(seen: Evidence) -> Iterator[str]:
     """Each confirmation has a reading that is newer than the end of its call."""
     for command in seen.commands:
-        if command.status != "confirmed":
+        confirmed_at = command.confirmed_at
+        if command.status != "confirmed" or confirmed_at is None:
             continue
         charging = command.kind == "start"
         readings = Reading.objects.filter(
             vehicle_id=command.vehicle_id,
             observed_at__gt=command.answered_at,
-            received_at__lte=command.confirmed_at + seen.slack,
+            received_at__lte=confirmed_at + seen.slack,
             is_charging=charging,
         )
         if not readings.exists():

@@ -62,6 +62,7 @@ class Coming:
     window: str
     starts: str
     note: str
+    is_pending: bool
 
 
 @dataclass(frozen=True)

@@ -266,6 +266,7 @@ def _coming(
                 if pending
                 else "scheduled"
             ),
+            is_pending=pending,
         )
 
 

@@ -1,4 +1,4 @@
-"""Who: people, the grid they hang on, their cars, what they agreed to, what was read."""
+"""Who: people, their grid, their cars, what they agreed to, what was read."""
 
 from __future__ import annotations
 

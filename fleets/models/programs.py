@@ -76,7 +76,9 @@ class Enrolment(models.Model):
     consent_source = models.CharField(max_length=50)  # where it was given
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     # Seven times of day, Monday first; null means the program's.
-    ready_by = ArrayField(models.TimeField(null=True, blank=True), size=7, default=list, blank=True)
+    ready_by = ArrayField(
+        models.TimeField(null=True, blank=True), size=7, default=list, blank=True
+    )
     minimum_charge_percent = models.FloatField(null=True, blank=True)
 
     objects = EnrolmentQuerySet.as_manager()

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Sum
 from rich.console import Console
 
+from dispatch import tasks
 from dispatch.lifecycle import EventStatus
 from dispatch.models import GridEvent
 from fleets import clock
@@ -33,7 +34,11 @@ LONGEST_ANSWER_SECONDS, LONG_ANSWER_SECONDS = 310.0, 175.0
 LEAST_TIMEOUT_SECONDS = 3.0
 NOTICE = timedelta(minutes=6)
 TARGET_SHARE = 1.0  # of what charges when the event is called: plug-ins must help
-READY_SECONDS = 60.0
+# The share of the fleet that must be known when the event is called, and the one that
+# suffices after a while (simulated).
+READY_SHARE, LEAST_SHARE = 0.9, 0.3
+READY_WITHIN = timedelta(minutes=10)
+READY_SECONDS = 90.0
 # Real time for everything to be given back, beyond the event's own.
 PATIENCE = timedelta(hours=14)
 LOOK_SECONDS = 0.25
@@ -66,6 +71,11 @@ class Evening:
         self.say("database: migrating")
         self.house.run_manage("migrate", "--no-input")
         goes_on = self._goes_on()
+        if scene.is_foreign():
+            raise EveningFailed(
+                "This database holds programs that are not the demo's: it would have "
+                "to empty it. Unset DATABASE_URL, or name an empty database."
+            )
         if not goes_on:
             self._wipe()
         self._start_simulator()
@@ -89,7 +99,7 @@ class Evening:
         finally:
             self._stop_time()
 
-    # --- Before ----------------------------------------------------------------------
+    # --- Before ---------------------------------------------------------------------
 
     def _set_environment(self) -> None:
         """Tell every process where the provider is, and how fast its clock runs."""
@@ -162,6 +172,7 @@ class Evening:
 
     def _set_scene(self) -> None:
         scene.set_clock(Timeline(clock.real_now(), scene.STARTS_AT, 0.0))
+        tasks.keep_house()
         cars = scene.enrol_fleet(seed=self.arguments.seed, now=scene.STARTS_AT)
         self.arguments.remember(self.house.data_dir)
         self.say(f"fleet: {cars} cars enrolled in {scene.PROGRAM}")
@@ -181,7 +192,7 @@ class Evening:
         now = scene.pause_clock()
         self.truth.follow(Timeline(clock.real_now(), now, 0.0))
 
-    # --- The event ---------------------------------------------------------------------
+    # --- The event ------------------------------------------------------------------
 
     def _event(self, grid: GridSystem) -> GridEvent:
         """Call the peak event over REST, unless that has happened."""
@@ -209,12 +220,23 @@ class Evening:
         return GridEvent.objects.get(pk=body["id"])
 
     def _wait_for_readings(self) -> None:
-        """Wait until the fleet has reported itself once."""
+        """Wait until most of the fleet has reported itself once.
+
+        Some makes take an hour, and a report may get lost: after a while, the evening
+        begins with those that have.
+        """
         total = Vehicle.objects.count()
+        began = clock.now()
+
+        def is_ready() -> bool:
+            known = Vehicle.objects.exclude(observed_at=None).count()
+            patient = clock.now() - began < READY_WITHIN
+            return known >= (READY_SHARE if patient else LEAST_SHARE) * total
+
         self._until(
-            lambda: Vehicle.objects.exclude(observed_at=None).count() >= 0.9 * total,
+            is_ready,
             "The cars' first reports did not come in",
-            seconds=READY_SECONDS,
+            seconds=READY_SECONDS + READY_WITHIN.total_seconds() / self.arguments.speed,
         )
 
     def _watch(self, event: GridEvent) -> None:
@@ -251,7 +273,7 @@ class Evening:
 
         self.house.watch(is_so)
 
-    # --- After -------------------------------------------------------------------------
+    # --- After ----------------------------------------------------------------------
 
     def _report(
         self,

@@ -37,7 +37,7 @@ FEEDERS = {
 }
 # What the program's cars may draw together while they are given back, of what they
 # drew before the event; field.md B4: at once is 1.84, the floor about 0.6.
-RESTORE_CAP_SHARE = 1.0
+RESTORE_CAP_SHARE = 1.25
 # Wishes of customers differ: most leave by seven, some at six, some have a late shift.
 READY_BY = (time(6, 0), time(6, 30), time(7, 0), time(7, 30), time(9, 0))
 
@@ -50,6 +50,13 @@ class Login:
     password: str
     client_id: str
     client_secret: str
+
+
+def is_foreign() -> bool:
+    """Say whether the database holds anything that a demo did not make."""
+    others = Program.objects.exclude(code=PROGRAM).exists()
+    cars = Vehicle.objects.exclude(enrolments__consent_source="demo").exists()
+    return others or cars
 
 
 def set_clock(timeline: Timeline) -> None:

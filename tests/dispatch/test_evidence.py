@@ -72,9 +72,10 @@ CASES: dict[str, tuple[Standing, list[tuple[dict[str, Any], Verdict]]]] = {
             ({"observed_at": STOPPED + FRESHNESS + MINUTE}, Verdict.STOP_IGNORED),
             # it says nothing of charging
             ({"is_charging": None, "observed_at": NOW}, Verdict.NOTHING),
-            # full, so nothing is owed; reports round
-            ({"is_charging": False, "soc_percent": 79.5}, Verdict.FINISHED),
-            ({"is_charging": False, "soc_percent": 79.4}, Verdict.STOPPED),
+            # full, so nothing is owed; reports round to a tenth
+            ({"is_charging": False, "soc_percent": 79.95}, Verdict.FINISHED),
+            # almost full is owed the rest
+            ({"is_charging": False, "soc_percent": 79.9}, Verdict.STOPPED),
             ({"is_charging": False, "soc_percent": None}, Verdict.STOPPED),
             # no limit known: full is 100 %
             (
@@ -151,6 +152,9 @@ CASES: dict[str, tuple[Standing, list[tuple[dict[str, Any], Verdict]]]] = {
             ),
             ({"is_charging": None, "observed_at": NOW + 90 * MINUTE}, Verdict.NOTHING),
             ({"soc_percent": 80.0}, Verdict.FINISHED),
+            # full by its own word: whole percents, and our start changed nothing
+            ({"soc_percent": 79.0}, Verdict.FINISHED),
+            ({"soc_percent": 78.9}, Verdict.NOTHING),
             ({"is_charging": None, "soc_percent": 80.0}, Verdict.NOTHING),
             ({"is_plugged_in": False}, Verdict.DROVE_OFF),
             ({"command": "sending", "is_charging": True}, Verdict.NOTHING),

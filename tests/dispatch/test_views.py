@@ -303,3 +303,54 @@ def test_a_viewer_closes_nothing(
     assert response.status_code == 403
     unresolved.refresh_from_db()
     assert unresolved.status == HoldStatus.UNRESOLVED
+
+
+@pytest.fixture
+def pending(program: Program, make_event: Make, set_clock: Make) -> GridEvent:
+    set_clock(NOW)
+    made: GridEvent = make_event(
+        program,
+        status=EventStatus.PENDING,
+        starts_at=NOW + HOUR,
+        ends_at=NOW + 2 * HOUR,
+        pending_reason="9,000 kW are more than 5,000.",
+    )
+    return made
+
+
+def test_a_second_person_approves_what_they_looked_at(
+    client: Client, make_user: Make, pending: GridEvent
+) -> None:
+    client.force_login(make_user("pia", "dispatch.approve_gridevent", is_staff=True))
+    url = reverse("approve-event", args=[pending.pk])
+    assert "9,000 kW" in client.get(url).content.decode()
+
+    client.post(url, {"why": "The heat wave", "version": 1})
+
+    pending.refresh_from_db()
+    assert pending.status == EventStatus.SCHEDULED
+    assert AuditEntry.objects.get(act="approve").why == "The heat wave"
+
+
+def test_nobody_approves_what_was_amended_meanwhile(
+    client: Client, make_user: Make, pending: GridEvent
+) -> None:
+    client.force_login(make_user("pia", "dispatch.approve_gridevent", is_staff=True))
+    GridEvent.objects.update(version=2)
+
+    client.post(
+        reverse("approve-event", args=[pending.pk]), {"why": "Stale", "version": 1}
+    )
+
+    pending.refresh_from_db()
+    assert pending.status == EventStatus.PENDING
+
+
+def test_an_operator_who_may_not_approve_does_not(
+    client: Client, operator: User, pending: GridEvent
+) -> None:
+    client.force_login(operator)
+
+    response = client.get(reverse("approve-event", args=[pending.pk]))
+
+    assert response.status_code == 403
