@@ -113,7 +113,7 @@ TOLD = """, told as (
 SEND = {
     "moved": """
         status = 'sending', sender_id = %(sender)s, attempt = c.attempt + 1,
-        sent_at = %(now)s, answered_at = null
+        sent_at = %(now)s
     """,
     "told": TOLD,
     "vehicle_may": throttle.VEHICLE_MAY,

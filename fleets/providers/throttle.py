@@ -40,7 +40,7 @@ VEHICLE_MAY = f"""
 """
 VEHICLE_SPEND = f"""
     tokens = {VEHICLE_TOKENS} - 1,
-    refilled_at = %(now)s,
+    refilled_at = greatest(b.refilled_at, %(now)s),
     calls_this_month = {VEHICLE_CALLS} + 1,
     month = %(month)s
 """
