@@ -153,6 +153,15 @@ class Evening:
             **more,
         )
 
+    def opt_out(self, name: str) -> None:
+        """Take a car out of the event that runs, over REST."""
+        status, body = self.stack.grid.post(
+            f"/api/v1/events/{self.events.get().pk}/opt-outs",
+            {"vehicle": self.vehicle(name).pk},
+            key=f"{self.program.code}-{next(_numbers)}",
+        )
+        assert status == 201, body
+
     def end_early(self) -> None:
         """Let Olga end whatever runs."""
         for event in self.events.filter(status=EventStatus.ACTIVE):
@@ -285,7 +294,8 @@ class Evening:
             true = self.true(name)
             if true["plugged_in"]:
                 assert true["charging"], f"{name} does not charge.\n{self.state()}"
-        assert not self.breaches(), self.state()
+        broken = self.breaches()
+        assert not broken, "\n".join([*broken, self.state()])
 
     def breaches(self) -> list[str]:
         """Return what the checker finds in this evening."""

@@ -7,14 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.evening import SPARED, Evening
-from tests.acceptance.stack import PROCESSES, WORKERS, Stack
+from tests.acceptance.stack import PROCESSES, Stack
 
 DEATHS: dict[str, Callable[[Stack], None]] = {
     "fanout worker": lambda stack: stack.house.kill("fanout"),
-    "control worker": lambda stack: stack.house.kill("control"),
     "beat": lambda stack: stack.house.kill("beat"),
-    "all workers": lambda stack: stack.house.kill(*WORKERS, "beat"),
-    "everything of ours": lambda stack: stack.house.kill(*PROCESSES),
+    "all workers, beat and web": lambda stack: stack.house.kill(*PROCESSES),
     "valkey's memory": Stack.flush_valkey,
     "valkey, restarted": lambda stack: stack.house.restart_valkey(),
     "valkey, killed": lambda stack: stack.house.kill_valkey(),
