@@ -97,7 +97,10 @@ class Partitioned:
             return {name for (name,) in cursor.fetchall()}
 
     def drop_before(self, moment: datetime) -> list[str]:
-        """Drop the pieces that end before `moment`; return their names."""
+        """Drop the pieces that end before `moment`; return their names.
+
+        Strays of the default partition go row by row: it is never dropped.
+        """
         dropped = []
         with connection.cursor() as cursor:
             for name in sorted(self._present()):
@@ -111,6 +114,13 @@ class Partitioned:
                         sql.SQL("drop table {}").format(sql.Identifier(name))
                     )
                     dropped.append(name)
+            cursor.execute(
+                sql.SQL("delete from {} where {} < {}").format(
+                    sql.Identifier(f"{self.table}_default"),
+                    sql.Identifier(self.column),
+                    sql.Literal(moment),
+                )
+            )
         return dropped
 
 
