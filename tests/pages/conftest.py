@@ -106,7 +106,7 @@ def site(transactional_db: None) -> Iterator[Site]:
     made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Playwright keeps a loop in this thread, and Django asks whether it is one.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
@@ -19,7 +18,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-VARIABLE = "GRIDBALANCE_DATA_DIR"
+from gridbalance.own_folder import enter
+
 MOST_VEHICLES = 500  # without --vehicles: an evening in three minutes on two cores
 DEFAULT_SPEED = 120.0
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         add("--json", action="store_true", help="the last line is one JSON object")
 
     def handle(self, *, exit: bool, json: bool, **options: Any) -> None:
-        _enter_own_folder()
+        enter("demo")
         # Settings were read in the folder that is now known to be the demo's.
         from gridbalance.demo.arguments import Arguments
         from gridbalance.demo.evening import Evening, EveningFailed
@@ -70,17 +70,6 @@ class Command(BaseCommand):
 
     def _say(self, line: str) -> None:
         self.stderr.write(line, ending="\n", style_func=str)
-
-
-def _enter_own_folder() -> None:
-    """Begin again in the demo's own data folder: settings are read from it."""
-    if VARIABLE in os.environ:
-        return
-    os.environ[VARIABLE] = str(settings.BASE_DIR / ".gridbalance" / "demo")
-    sys.stdout.flush()
-    os.execv(  # noqa: S606  (this very command)
-        sys.executable, [sys.executable, *sys.orig_argv[1:]]
-    )
 
 
 def _print_json(found: dict[str, object]) -> None:

@@ -1,0 +1,1 @@
+"""Measurements: both sides of a claim in one run, against the same other process."""
