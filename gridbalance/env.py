@@ -6,7 +6,8 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -38,8 +39,11 @@ def switch(name: str, default: bool) -> bool:
     return value in TRUE
 
 
-def database(url: str) -> dict[str, object]:
-    """Return Django's settings for a `postgresql://user:password@host:port/name`."""
+def database(url: str) -> dict[str, Any]:
+    """Return Django's settings for a `postgresql://user:password@host:port/name`.
+
+    What stands behind a `?`, like `sslmode=require`, reaches the server as it is.
+    """
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://")
@@ -50,6 +54,7 @@ def database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": parts.port or 5432,
+        "OPTIONS": dict(parse_qsl(parts.query)),
     }
 
 

@@ -91,10 +91,14 @@ DATABASE_URL = env.text("DATABASE_URL", EMBEDDED.database_url)
 REDIS_URL = env.text("REDIS_URL", EMBEDDED.redis_url)
 DATABASES = {
     "default": {
-        **env.database(DATABASE_URL),
+        **(_database := env.database(DATABASE_URL)),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, "application_name": "gridbalance"},
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": "gridbalance",
+            **_database["OPTIONS"],
+        },
     }
 }
 STATIC_URL = "static/"
