@@ -178,6 +178,9 @@ def accepted_is_not_confirmed(seen: Evidence) -> Iterator[str]:
         confirmed_at = command.confirmed_at
         if command.status != "confirmed" or confirmed_at is None:
             continue
+        if command.answered_at is None or command.confirmed_at is None:
+            yield f"command {command.pk} is confirmed without an answer"
+            continue
         charging = command.kind == "start"
         readings = Reading.objects.filter(
             vehicle_id=command.vehicle_id,
