@@ -13,7 +13,6 @@ from dispatch.lifecycle import (
     OPEN_COMMAND,
     OPEN_HOLD,
     RUNNING_EVENT,
-    UNPROVEN_COMMAND,
     EventStatus,
     sources,
 )
@@ -97,9 +96,7 @@ class GridEventQuerySet(LifeQuerySet["GridEvent"]):
 
 
 class ParticipationQuerySet(LifeQuerySet["Participation"]):
-    def claimed(self) -> ParticipationQuerySet:
-        """Keep those by which an event wants its car held."""
-        return self.filter(status="claimed")
+    pass
 
 
 class HoldQuerySet(LifeQuerySet["Hold"]):
@@ -112,7 +109,3 @@ class CommandQuerySet(LifeQuerySet["Command"]):
     def open(self) -> CommandQuerySet:
         """Keep commands that keep others from their car."""
         return self.filter(status__in=OPEN_COMMAND)
-
-    def unproven(self) -> CommandQuerySet:
-        """Keep commands whose effect no reading has shown."""
-        return self.filter(status__in=UNPROVEN_COMMAND)

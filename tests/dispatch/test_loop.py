@@ -253,3 +253,5 @@ def test_a_restore_that_can_never_work_is_alarmed(house: House, ada: Vehicle) ->
     house.send()
 
     assert statuses(Command) == [CommandStatus.CONFIRMED, CommandStatus.QUEUED]
+    alarm = Alarm.objects.get(cleared_at=None)
+    assert alarm.key == f"hold:{Hold.objects.get().pk}:refused"
