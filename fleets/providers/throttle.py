@@ -19,10 +19,14 @@ from datetime import date, datetime, timedelta
 from django.conf import settings
 from django.db import connection
 
+from fleets import clock
 from fleets.models import Bucket
 from fleets.providers.base import Scope
 
 APPLICATION = "application"
+
+# From a claim to the call's arrival, at most (real seconds).
+UNDERWAY_SECONDS = 0.5
 
 # Tested and lowered in the claim's own statement, beside `b`, the car's bucket, and the
 # parameters that `vehicle_parameters` returns.
@@ -198,7 +202,17 @@ def _refill(bucket: Bucket, now: datetime) -> None:
     if bucket.blocked_until is not None and bucket.blocked_until > bucket.refilled_at:
         # What was refilled while we were told to wait is not ours to spend at once.
         minutes = max(0.0, (now - bucket.blocked_until).total_seconds() / 60.0)
-    bucket.tokens = min(
-        bucket.capacity, bucket.tokens + minutes * bucket.refill_per_minute
-    )
+    most = bucket.capacity - _underway(bucket)
+    bucket.tokens = min(most, bucket.tokens + minutes * bucket.refill_per_minute)
     bucket.refilled_at = max(now, bucket.refilled_at)
+
+
+def _underway(bucket: Bucket) -> float:
+    """Return what flows in while a call is on its way from its claim to the provider.
+
+    We count calls when they leave, the provider when they arrive. Our bucket begins to
+    refill that much earlier, so a full one holds that much less than the provider's.
+    """
+    speed = clock.timeline().speed
+    flows_in = bucket.refill_per_minute / 60.0 * speed * UNDERWAY_SECONDS
+    return min(flows_in, bucket.capacity / 2.0)

@@ -10,6 +10,8 @@ import pytest
 from django.db import IntegrityError, transaction
 from pytest import approx
 
+from fleets import clock
+from fleets.clock import Timeline
 from fleets.models import Bucket, Vehicle, VehicleBucket
 from fleets.providers import throttle
 from fleets.providers.base import Scope
@@ -53,8 +55,8 @@ def test_a_new_bucket_starts_empty_and_fills_by_the_contract() -> None:
         ({}, timedelta(), 60),
         ({}, MINUTE, 62),
         ({}, timedelta(seconds=15), 60.5),
-        # no more than it can hold
-        ({}, 24 * HOUR, 120),
+        # no more than it can hold, less what flows in while a call is underway
+        ({}, 24 * HOUR, 120 - 2 / 60 / 2),
         # a clock that was set back refills nothing, now or later
         ({"refilled_at": NOW + HOUR}, timedelta(), 60),
         # told to wait: nothing until then, and only from then on
@@ -74,6 +76,30 @@ def test_a_bucket_is_refilled_up_to_now(
 
     assert left(NOW + after) == approx(tokens)
     assert left(NOW + after) == approx(tokens), "a second look adds nothing"
+
+
+@pytest.mark.parametrize(
+    ("speed", "tokens"),
+    [
+        (0.0, 120),
+        (1.0, 120 - 1 / 60),
+        # half a real second is a minute here, in which 2 calls flow in
+        (120.0, 118),
+        # whatever the speed, half of it is left
+        (100_000.0, 60),
+    ],
+)
+def test_a_full_bucket_leaves_out_what_flows_in_while_a_call_is_underway(
+    make_bucket: Callable[..., Bucket],
+    monkeypatch: pytest.MonkeyPatch,
+    speed: float,
+    tokens: float,
+) -> None:
+    make_bucket(tokens=120)
+    timeline = Timeline(real=NOW, simulated=NOW, speed=speed)
+    monkeypatch.setattr(clock, "timeline", lambda: timeline)
+
+    assert left(NOW) == approx(tokens)
 
 
 def test_a_clock_that_was_set_back_refills_nothing_twice(
@@ -102,7 +128,7 @@ def test_a_changed_contract_is_followed(
     make_bucket(tokens=120)
     settings.PROVIDER_BUCKET_CALLS, settings.PROVIDER_REFILL_PER_MINUTE = 50, 10
 
-    assert left(NOW) == 50
+    assert left(NOW) == approx(50, abs=0.1)
     bucket = Bucket.objects.get()
     assert (bucket.capacity, bucket.refill_per_minute) == (50, 10)
 
