@@ -36,8 +36,9 @@ FEEDERS = {
     "south": ("F-21 Campus", "F-22 Airport", "F-23 Lakeside"),
 }
 # What the program's cars may draw together while they are given back, of what they
-# drew before the event; field.md B4: at once is 1.84, the floor about 0.6.
-RESTORE_CAP_SHARE = 1.25
+# drew when the event was called. The evening's own peak comes at ten and is 2.5 times
+# as high: a cap below that makes everybody wait for the small hours.
+RESTORE_CAP_SHARE = 3.0
 # Wishes of customers differ: most leave by seven, some at six, some have a late shift.
 READY_BY = (time(6, 0), time(6, 30), time(7, 0), time(7, 30), time(9, 0))
 
