@@ -15,6 +15,12 @@ from tests.acceptance.evening import Evening
 from tests.acceptance.stack import Stack
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the demo come first: it has processes of its own, so it runs alone."""
+    items.sort(key=lambda item: item.path.name != "test_demo.py")
+
+
 @pytest.fixture(scope="session")
 def stack(
     request: pytest.FixtureRequest,

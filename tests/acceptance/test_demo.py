@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from gridbalance import pids
 from gridbalance.embedded import POSTGRES, VALKEY, Embedded
+from gridbalance.embedded.home import folder_of
 from gridbalance.pids import ProcessId
 from tests.acceptance.waiting import eventually
 
@@ -73,6 +75,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             if run.poll() is None:
                 run.send_signal(signal.SIGINT)
                 run.wait(60)
+        # As root, the servers keep their files elsewhere.
+        shutil.rmtree(folder_of(folder), ignore_errors=True)
 
 
 def test_a_second_start_is_refused_in_one_line_with_the_address(story: Story) -> None:
