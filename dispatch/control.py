@@ -65,7 +65,7 @@ def evaluate(program: Program, *, now: datetime) -> list[planner.Intent]:
         events.sort(key=lambda event: (event.priority, event.starts_at, event.pk))
         _lock_holds(program)
         confirmation.confirm(program, now=now)
-        holds.expire(now=now)
+        holds.expire(events, now=now)
         seen = snapshot.take(program, events, now=now)
         intents = planner.decide(
             seen.program, seen.cars, seen.events, seen.provider, now=now.timestamp()

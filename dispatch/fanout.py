@@ -13,7 +13,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -76,11 +76,12 @@ def run(provider: Provider, *, loop: asyncio.AbstractEventLoop) -> int:
             if sending.lease_is_due:
                 sending.sender = _enlist()
                 sending.enlisted_at = time.monotonic()
-            jobs = _claim(sending)
-            calls += len(jobs)
-            if not jobs and not sending.in_flight:
-                return calls
-            _start(sending, jobs)
+            sent = _send(sending)
+            calls += sent
+            if not sending.in_flight:
+                if not sent:
+                    return calls
+                continue  # all that was claimed had been overtaken
             done = _wait(sending)
             if done:
                 _record(sending, done)
@@ -88,34 +89,30 @@ def run(provider: Provider, *, loop: asyncio.AbstractEventLoop) -> int:
         _leave(sending)
 
 
-def _claim(sending: Sending) -> list[Job]:
-    """Take as many due jobs as there is room for, and a token to send them with."""
+def _send(sending: Sending) -> int:
+    """Claim as many due jobs as there is room for, and let them go; return how many.
+
+    The token comes first: a claim without one would spend calls on nothing.
+    """
     room = settings.FANOUT_IN_FLIGHT - len(sending.in_flight)
-    if room <= 0:
-        return []
     now = clock.now()
-    jobs = claims.claim(sending.sender, room=room, now=now)
-    if not jobs:
-        return []
+    if room <= 0 or not claims.anything_due(now):
+        return 0
     try:
         sending.provider.fresh_token(now)
     except ProviderError as error:
         log.warning("no_token", code=error.code)
-        outcomes.put_back(jobs, sender=sending.sender, reason="no token", now=now)
-        return []
-    wanted = claims.still_wanted(jobs, now=now)
-    outcomes.withdraw(
-        [job for job in jobs if job not in wanted], sender=sending.sender, now=now
-    )
-    return wanted
-
-
-def _start(sending: Sending, jobs: Iterable[Job]) -> None:
+        return 0
     claimed_at = time.monotonic()
-    for job in jobs:
+    jobs = claims.claim(sending.sender, room=room, now=now)
+    wanted = claims.still_wanted(jobs, now=clock.now())
+    overtaken = [job for job in jobs if job not in wanted]
+    outcomes.withdraw(overtaken, sender=sending.sender, now=now)
+    for job in wanted:
         sending.in_flight.add(
             sending.loop.create_task(_call(sending.provider, job, claimed_at))
         )
+    return len(jobs)
 
 
 def _wait(sending: Sending) -> list[Outcome]:

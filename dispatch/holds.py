@@ -297,11 +297,11 @@ def try_again(hold: Hold, *, actor: str, now: datetime, why: str) -> bool:
     return bool(moved)
 
 
-def expire(*, now: datetime) -> None:
+def expire(events: Iterable[GridEvent], *, now: datetime) -> None:
     """Take queued stops whose deadline passed out of the senders' reach."""
-    Command.objects.filter(deadline_at__lte=now, status=CommandStatus.QUEUED).move(
-        CommandStatus.EXPIRED, now=now, reason="deadline passed"
-    )
+    Command.objects.filter(
+        event__in=events, deadline_at__lte=now, status=CommandStatus.QUEUED
+    ).move(CommandStatus.EXPIRED, now=now, reason="deadline passed")
 
 
 def _queue(commands: Sequence[Command], *, now: datetime) -> None:

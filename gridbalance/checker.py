@@ -161,10 +161,14 @@ def restorable_in_time(seen: Evidence) -> Iterator[str]:
     for car, holds in seen.holds_of().items():
         for hold in holds:
             latest = hold.latest_start_at
-            if latest is None or hold.restoring_at is None:
+            if latest is None:
                 continue
             if latest <= hold.opened_at:
                 yield f"hold {hold.pk} was taken after its latest start"
+            if hold.restoring_at is None:
+                if hold.held_at and hold.closed_at and hold.closed_at > latest:
+                    yield f"hold {hold.pk} was kept past its latest start {latest}"
+                continue
             first = next(
                 (call.at for call in starts[car] if call.at >= hold.opened_at), None
             )

@@ -195,9 +195,13 @@ def _ensure(now: datetime) -> None:
 
 def _refill(bucket: Bucket, now: datetime) -> None:
     """Bring a bucket up to now. A clock that was set back refills nothing."""
-    if bucket.name == APPLICATION:  # the contract may have changed
+    # The contract may have changed.
+    if bucket.name == APPLICATION:
         bucket.capacity = settings.PROVIDER_BUCKET_CALLS
         bucket.refill_per_minute = settings.PROVIDER_REFILL_PER_MINUTE
+    else:
+        bucket.capacity = settings.MAKE_BUCKET_CALLS
+        bucket.refill_per_minute = settings.MAKE_REFILL_PER_MINUTE
     minutes = max(0.0, (now - bucket.refilled_at).total_seconds() / 60.0)
     if bucket.blocked_until is not None and bucket.blocked_until > bucket.refilled_at:
         # What was refilled while we were told to wait is not ours to spend at once.

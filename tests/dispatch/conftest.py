@@ -28,11 +28,9 @@ class ScriptedProvider:
 
     answers: dict[str, list[ProviderError]] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
-    before_call: Callable[[], None] = lambda: None
     reports: dict[str, Report] = field(default_factory=dict)
 
     def fresh_token(self, now: datetime) -> str:
-        self.before_call()
         return "token"
 
     def renew_token(self, now: datetime) -> str:

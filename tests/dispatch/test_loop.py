@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from dispatch import grid_events
+from dispatch import claims, grid_events
+from dispatch.claims import Job
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Alarm, Change, Command, GridEvent, Hold, Participation
 from fleets.models import Enrolment, Vehicle
@@ -88,7 +89,9 @@ def test_a_reading_from_before_the_answer_confirms_nothing(
     assert statuses(Hold) == [HoldStatus.TAKING]
 
 
-def test_an_opt_out_between_claim_and_send_wins(house: House, ada: Vehicle) -> None:
+def test_an_opt_out_between_claim_and_send_wins(
+    house: House, ada: Vehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     event = GridEvent.objects.get()
     house.wait(seconds=(event.starts_at - house.now).total_seconds())
     house.turn()
@@ -96,7 +99,13 @@ def test_an_opt_out_between_claim_and_send_wins(house: House, ada: Vehicle) -> N
     def opt_out() -> None:
         grid_events.opt_out(ada, event=event, actor="Ada", now=house.now)
 
-    house.provider.before_call = opt_out
+    look_again = claims.still_wanted
+
+    def opt_out_first(jobs: Sequence[Job], *, now: datetime) -> list[Job]:
+        opt_out()
+        return look_again(jobs, now=now)
+
+    monkeypatch.setattr(claims, "still_wanted", opt_out_first)
 
     assert house.send() == []
     house.turn()
