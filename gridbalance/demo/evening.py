@@ -57,7 +57,7 @@ class Evening:
         self.house = house
         self.arguments = arguments
         self.say = say
-        self.port = house.port("web", wish=8000)
+        self.port = house.port("web")
         self.origin = f"http://127.0.0.1:{self.port}"
         self.truth = Truth(house.port("simulator"))
 
