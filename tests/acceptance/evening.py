@@ -25,7 +25,7 @@ from fleets.providers import smartcar
 from gridbalance import checker
 from gridbalance.demo.truth import Call
 from tests.acceptance.stack import SPEED, Stack
-from tests.acceptance.waiting import eventually
+from tests.waiting import eventually
 
 Car = dict[str, Any]
 

@@ -23,7 +23,7 @@ from gridbalance.demo import scene
 from gridbalance.demo.grid_system import GridSystem
 from gridbalance.demo.truth import Truth
 from gridbalance.processes import Process, Supervisor, beat, manage, web, worker
-from tests.acceptance.waiting import eventually
+from tests.waiting import eventually
 
 # Simulated seconds a real one: an hour's event takes half a minute.
 SPEED = 120.0

@@ -18,7 +18,7 @@ from gridbalance import pids
 from gridbalance.embedded import POSTGRES, VALKEY, Embedded
 from gridbalance.embedded.home import folder_of
 from gridbalance.pids import ProcessId
-from tests.acceptance.waiting import eventually
+from tests.waiting import eventually
 
 WORDS = [
     "manage.py", "demo", "--vehicles", "60", "--event-minutes", "30", "--speed", "600",

@@ -11,7 +11,7 @@ from fleets.models import Enrolment
 from gridbalance.demo import scene
 from tests.acceptance.evening import Evening
 from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import eventually
+from tests.waiting import eventually
 
 FLEET = {f"car-{number}": {"make": "TESLA"} for number in range(80)}
 OTHERS = {f"other-{number}": {"make": "TESLA"} for number in range(4)}

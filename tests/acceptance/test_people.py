@@ -15,7 +15,7 @@ from fleets import clock, enrolment
 from fleets.models import Enrolment, ProviderToken
 from tests.acceptance.evening import HELD, Evening
 from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import eventually
+from tests.waiting import eventually
 
 MakeEvening = Callable[..., Evening]
 

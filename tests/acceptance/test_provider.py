@@ -10,7 +10,7 @@ import pytest
 from dispatch.lifecycle import HoldStatus
 from tests.acceptance.evening import Evening
 from tests.acceptance.stack import Stack
-from tests.acceptance.waiting import eventually
+from tests.waiting import eventually
 
 ONCE = {"calls": 1}
 # What a car's next stop, and later its next start, meets.

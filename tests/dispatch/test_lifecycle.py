@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from dispatch.lifecycle import (
 from dispatch.models import Change, Command, GridEvent, Hold, Participation
 from tests.dispatch.together import at_once
 from tests.factories import NOW
+from tests.waiting import eventually
 
 Make = Callable[..., Any]
 Life = type[GridEvent] | type[Participation] | type[Hold] | type[Command]
@@ -183,22 +185,31 @@ def test_of_two_moves_at_once_one_wins(rows: dict[str, Any]) -> None:
     assert Change.objects.count() == 1
 
 
+def somebody_waits() -> bool:
+    """Say whether a statement waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("select exists (select from pg_locks where not granted)")
+        (waits,) = cursor.fetchone()
+    return bool(waits)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_move_waits_for_the_one_before_it_and_looks_again(
     rows: dict[str, Any],
 ) -> None:
     """The loser saw the row as it was before; its guard must see it as it is."""
 
-    def restart() -> object:
+    has_moved = Event()
+
+    def release() -> object:
         with transaction.atomic():
             moved = Hold.objects.all().move(HoldStatus.RELEASED, now=NOW)
-            with connection.cursor() as cursor:
-                cursor.execute("select pg_sleep(0.2)")
+            has_moved.set()
+            eventually(somebody_waits)
         return moved
 
     def hold() -> object:
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_sleep(0.1)")
+        assert has_moved.wait(timeout=20)
         return Hold.objects.all().move(HoldStatus.HELD, now=NOW)
 
-    assert at_once(restart, hold) == [[rows["hold"].pk], []]
+    assert at_once(release, hold) == [[rows["hold"].pk], []]

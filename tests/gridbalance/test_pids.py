@@ -12,7 +12,7 @@ import pytest
 
 from gridbalance import pids
 from gridbalance.pids import ProcessId
-from tests.gridbalance.waiting import wait_until
+from tests.waiting import eventually
 
 Spawn = Callable[[str], ProcessId]
 
@@ -51,9 +51,9 @@ def test_it_never_touches_a_stranger(spawn: Spawn) -> None:
 
 def test_it_ends_what_a_dead_leader_left(spawn: Spawn) -> None:
     process = spawn("sleep 1000 & sleep 1000")
-    wait_until(lambda: len(pids.members(process)) == 3)
+    eventually(lambda: len(pids.members(process)) == 3)
     os.kill(process.pid, signal.SIGKILL)
-    wait_until(lambda: not pids.is_running(process))
+    eventually(lambda: not pids.is_running(process))
 
     pids.end(process)
 
@@ -62,7 +62,7 @@ def test_it_ends_what_a_dead_leader_left(spawn: Spawn) -> None:
 
 def test_it_kills_what_does_not_listen(spawn: Spawn, tmp_path: Path) -> None:
     process = spawn("trap '' TERM; echo deaf; sleep 1000; sleep 1000")
-    wait_until(lambda: "deaf" in (tmp_path / "log").read_text())
+    eventually(lambda: "deaf" in (tmp_path / "log").read_text())
 
     pids.end(process, seconds=0.1)
 

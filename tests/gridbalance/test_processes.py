@@ -16,7 +16,7 @@ from gridbalance import pids
 from gridbalance.pids import ProcessId
 from gridbalance.processes import AlreadyRunning, Process, Supervisor
 from gridbalance.processes.supervisor import CHECKOUT
-from tests.gridbalance.waiting import wait_until
+from tests.waiting import eventually
 
 # A supervisor of its own process, to be killed: it runs two children and waits.
 HOUSE = """
@@ -91,7 +91,7 @@ def test_a_child_that_dies_comes_back(house: Supervisor, said: list[str]) -> Non
 
     house.kill("worker")
 
-    wait_until(lambda: house.is_running("worker"))
+    eventually(lambda: house.is_running("worker"))
     assert recorded(house.data_dir) != before
     assert "worker ended" in said[0]
 
@@ -116,7 +116,7 @@ def test_the_last_started_is_the_first_stopped(tmp_path: Path) -> None:
         for name in ("simulator", "web", "worker"):
             house.start(Process(name, ("sh", "-c", script, name)))
             log = house.log(name)
-            wait_until(lambda log=log: "up" in log.read_text())  # type: ignore[misc]
+            eventually(lambda log=log: "up" in log.read_text())  # type: ignore[misc]
 
     assert ends.read_text().split() == ["worker", "web", "simulator"]
     assert not (tmp_path / "processes.json").exists()
@@ -154,9 +154,9 @@ def test_a_killed_supervisor_leaves_nothing(run_house: Run, tmp_path: Path) -> N
 
     process.kill()
 
-    wait_until(lambda: not any(pids.members(child) for child in children))
+    eventually(lambda: not any(pids.members(child) for child in children))
     assert guardian is not None
-    wait_until(lambda: not pids.is_running(guardian))
+    eventually(lambda: not pids.is_running(guardian))
 
 
 def test_the_next_start_ends_what_a_killed_guardian_left(

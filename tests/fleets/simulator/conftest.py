@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -235,11 +234,3 @@ def receiver() -> Iterator[Receiver]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds; fail at the deadline."""
-    ends_at = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < ends_at, "the deadline has passed"
-        time.sleep(0.01)

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from fleets.simulator.faults import NAMES, UnknownFault, plan_from, rates_from_text
-from tests.fleets.simulator.conftest import Simulator, wait_until
+from tests.fleets.simulator.conftest import Simulator
+from tests.waiting import eventually
 
 Make = Callable[..., Simulator]
 
@@ -153,7 +154,7 @@ def test_an_outage_is_of_one_make_and_passes(make_simulator: Make) -> None:
         simulator.leap(1)
         return simulator.call(car, "signals").status == 502
 
-    wait_until(is_out)
+    eventually(is_out)
     simulator.put("faults", {})
     simulator.leap(21)
 

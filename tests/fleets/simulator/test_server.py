@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fleets.simulator.conftest import Receiver, Simulator, wait_until
+from tests.fleets.simulator.conftest import Receiver, Simulator
+from tests.waiting import eventually
 
 Make = Callable[..., Simulator]
 ROOT = Path(__file__).parents[3]
@@ -46,15 +47,15 @@ def test_a_report_that_waits_outlives_the_process(
     simulator.add(make="TESLA", plugged_in=False)
     receiver.statuses = [500]
     simulator.send("POST", "/_sim/webhooks", {"url": receiver.url})
-    wait_until(lambda: simulator.get("webhooks")["verified"])
+    eventually(lambda: simulator.get("webhooks")["verified"])
     simulator.leap(6)
-    wait_until(lambda: simulator.get("summary")["webhooks"]["retried"])
+    eventually(lambda: simulator.get("summary")["webhooks"]["retried"])
 
     simulator.end()
     simulator.begin()
     simulator.leap(1)
 
-    wait_until(lambda: len(receiver.events) == 2)
+    eventually(lambda: len(receiver.events) == 2)
     assert receiver.events[0]["eventId"] == receiver.events[1]["eventId"]
 
 

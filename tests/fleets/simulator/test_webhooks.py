@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.fleets.simulator.conftest import Receiver, Simulator, wait_until
+from tests.fleets.simulator.conftest import Receiver, Simulator
+from tests.waiting import eventually
 
 Make = Callable[..., Simulator]
 
@@ -13,7 +14,7 @@ Make = Callable[..., Simulator]
 def register(simulator: Simulator, receiver: Receiver) -> None:
     """Register and wait until the receiver has proved itself."""
     simulator.send("POST", "/_sim/webhooks", {"url": receiver.url})
-    wait_until(lambda: simulator.get("webhooks")["verified"])
+    eventually(lambda: simulator.get("webhooks")["verified"])
 
 
 def signal(event: dict[str, Any], code: str) -> Any:
@@ -28,18 +29,18 @@ def test_a_stop_is_reported_after_the_makes_delay(
     register(simulator, receiver)
     car = simulator.add(make="TOYOTA", soc_percent=51)
     simulator.leap(61)  # past the report of its plug-in
-    wait_until(lambda: receiver.events)
+    eventually(lambda: receiver.events)
     receiver.events.clear()
     simulator.send("POST", "/_sim/webhooks", {})  # nothing more of what it told
 
     simulator.send("POST", "/_sim/webhooks", {"url": receiver.url})
-    wait_until(lambda: simulator.get("webhooks")["verified"])
+    eventually(lambda: simulator.get("webhooks")["verified"])
     simulator.token = simulator.fetch_token().body["access_token"]
     stopped_at = simulator.call(car, "stop").body["data"]["meta"]["executedAt"]
     simulator.leap(29)
     early = [event for event in receiver.events if event["triggers"]]
     simulator.leap(62)
-    wait_until(
+    eventually(
         lambda: (
             receiver.events
             and not signal(receiver.events[-1], "charge-ischarging")["body"]["value"]
@@ -69,7 +70,7 @@ def test_after_verification_every_car_reports_once(
 
     register(simulator, receiver)
     simulator.leap(6)
-    wait_until(lambda: len(receiver.events) >= 3)
+    eventually(lambda: len(receiver.events) >= 3)
 
     assert {event["data"]["vehicle"]["id"] for event in receiver.events} == cars
     assert receiver.events[0]["triggers"] == [{"type": "FIRST_DELIVERY"}]
@@ -84,8 +85,8 @@ def test_a_refused_delivery_is_tried_again_with_the_same_id(
     register(simulator, receiver)
 
     def tried(times: int) -> None:
-        wait_until(lambda: len(receiver.events) == times)
-        wait_until(lambda: simulator.get("summary")["webhooks"]["waiting"] <= 1)
+        eventually(lambda: len(receiver.events) == times)
+        eventually(lambda: simulator.get("summary")["webhooks"]["waiting"] <= 1)
 
     simulator.leap(6)
     tried(1)
@@ -96,7 +97,7 @@ def test_a_refused_delivery_is_tried_again_with_the_same_id(
 
     assert len({event["eventId"] for event in receiver.events}) == 1
     assert len({event["meta"]["deliveryId"] for event in receiver.events}) == 3
-    wait_until(lambda: simulator.get("summary")["webhooks"]["delivered"] == 1)
+    eventually(lambda: simulator.get("summary")["webhooks"]["delivered"] == 1)
 
 
 def test_after_four_tries_it_is_dropped(
@@ -111,7 +112,7 @@ def test_after_four_tries_it_is_dropped(
         simulator.leap(1)
         return bool(simulator.get("summary")["webhooks"]["dropped"])
 
-    wait_until(is_dropped)
+    eventually(is_dropped)
 
     assert len(receiver.events) == 4
 
@@ -126,13 +127,13 @@ def test_reports_are_lost_doubled_and_late(
 
     simulator.leap(6)
     simulator.leap(15)
-    wait_until(lambda: len(receiver.events) == 2)
+    eventually(lambda: len(receiver.events) == 2)
     simulator.put("faults", {"lost-webhooks": 1.0})
     simulator.add(make="TESLA")
     simulator.leap(6)
 
     assert receiver.events[0]["eventId"] == receiver.events[1]["eventId"]
-    wait_until(lambda: simulator.get("summary")["webhooks"]["lost"])
+    eventually(lambda: simulator.get("summary")["webhooks"]["lost"])
     assert len(receiver.events) == 2
 
 
@@ -151,7 +152,7 @@ def test_a_sleeping_car_keeps_silent_until_it_wakes(
     simulator.leap(2)
 
     assert while_asleep == 0
-    wait_until(lambda: receiver.events)
+    eventually(lambda: receiver.events)
     assert signal(receiver.events[0], "charge-ischargingcableconnected")["body"][
         "value"
     ]

@@ -1,4 +1,4 @@
-"""The one way in which these tests wait: for a condition, with a deadline."""
+"""The one way in which tests wait: for a condition, with a deadline."""
 
 from __future__ import annotations
 
