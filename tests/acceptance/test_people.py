@@ -6,13 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import connection
 
 from dispatch import grid_events
 from dispatch.lifecycle import CommandStatus, HoldStatus
 from dispatch.models import Command, GridEvent
 from fleets import clock, enrolment
-from fleets.models import Enrolment, ProviderToken
+from fleets.models import Enrolment
 from tests.acceptance.evening import HELD, Evening
 from tests.acceptance.stack import Stack
 from tests.waiting import eventually
@@ -74,25 +74,40 @@ def test_a_cancel_while_holding_gives_back_and_again_changes_nothing(
     assert len(tonight.calls("start")) == len(HELD)
 
 
-def test_an_opt_out_between_claim_and_send_wins(
-    evening: MakeEvening, stack: Stack
-) -> None:
-    stack.house.kill("fanout")  # a sender that is new asks for the token it needs
-    stack.wait_until_well()
-    tonight = evening()
-    tonight.call_event()
-    car = tonight.vehicle("tesla")
-    claimed = Command.objects.filter(vehicle=car, status=CommandStatus.SENDING)
+# A customer opts out while the claim of their car's stop commits: the claim has looked
+# already, the send has not.
+OPT_OUT_WITH_THE_CLAIM = """
+create function opt_out_with_the_claim() returns trigger language plpgsql as $$
+begin
+    update dispatch_participation
+    set opted_out_at = new.sent_at, status = 'ended', reason = 'opted out',
+        ended_at = new.sent_at
+    where event_id = new.event_id and vehicle_id = new.vehicle_id;
+    return null;
+end $$;
+create trigger opt_out_with_the_claim after update on dispatch_command for each row
+    when (new.status = 'sending' and not new.is_restore and new.vehicle_id = %s)
+    execute function opt_out_with_the_claim();
+"""
+FORGET_IT = "drop function opt_out_with_the_claim() cascade"
 
-    with transaction.atomic():
-        # Between its claim and its calls a sender asks for the token: here it waits.
-        list(ProviderToken.objects.select_for_update())
-        eventually(claimed.exists)
-        tonight.opt_out("tesla")
-    tonight.wait_until_held(*(set(HELD) - {"tesla"}))
-    tonight.end_early()
+
+def test_an_opt_out_between_claim_and_send_wins(evening: MakeEvening) -> None:
+    tonight = evening()
+    car = tonight.vehicle("tesla")
+    with connection.cursor() as cursor:
+        cursor.execute(OPT_OUT_WITH_THE_CLAIM % car.pk)
+
+    try:
+        tonight.call_event()
+        tonight.wait_until_held(*(set(HELD) - {"tesla"}))
+        tonight.end_early()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(FORGET_IT)
 
     tonight.judge()
+    assert Command.objects.get(vehicle=car).status == CommandStatus.SUPERSEDED
     sent_to = {call.vehicle for call in tonight.calls("stop")}
     assert sent_to == {tonight.ids[name] for name in HELD if name != "tesla"}
 
