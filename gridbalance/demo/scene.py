@@ -35,10 +35,10 @@ FEEDERS = {
     "north": ("F-11 Harbour", "F-12 Mill Road", "F-13 Station"),
     "south": ("F-21 Campus", "F-22 Airport", "F-23 Lakeside"),
 }
-# What the program's cars may draw together while they are given back, of what they
-# drew when the event was called. The evening's own peak comes at ten and is 2.5 times
-# as high: a cap below that makes everybody wait for the small hours.
-RESTORE_CAP_SHARE = 3.0
+# What the program's cars may draw together while they are given back, per enrolled car.
+# The simulator's evening reaches 2.3 kW a car at ten by itself: a cap below that makes
+# everybody wait for the small hours.
+RESTORE_CAP_KW_PER_CAR = 2.5
 # Wishes of customers differ: most leave by seven, some at six, some have a late shift.
 READY_BY = (time(6, 0), time(6, 30), time(7, 0), time(7, 30), time(9, 0))
 
@@ -127,10 +127,10 @@ def fill_buckets(*, now: datetime) -> None:
     VehicleBucket.objects.update(tokens=settings.VEHICLE_BUCKET_CALLS, refilled_at=now)
 
 
-def set_rules(*, charging_kw: float, fleet_kw: float) -> None:
+def set_rules(*, fleet_kw: float) -> None:
     """Give the program its restore cap and its envelope, in proportion to the fleet."""
     program = Program.objects.get(code=PROGRAM)
-    cap_kw = max(RESTORE_CAP_SHARE * charging_kw, 10.0)
+    cap_kw = max(RESTORE_CAP_KW_PER_CAR * Vehicle.objects.count(), 25.0)
     Program.objects.filter(pk=program.pk).update(
         restore_cap_kw=cap_kw, restore_ramp_kw_per_minute=max(cap_kw / 10.0, 10.0)
     )
