@@ -65,8 +65,10 @@ WANTED = """
     and not exists (
         select from dispatch_envelope s
         join dispatch_gridevent g on g.id = c.event_id
+        join fleets_vehicle car on car.id = c.vehicle_id
         where s.holds_stopped_at is not null
-            and (s.program_id is null or s.program_id = g.program_id)
+            and coalesce(s.program_id, g.program_id) = g.program_id
+            and (s.feeder_id is null or s.feeder_id = car.feeder_id)
     )
 """
 

@@ -54,6 +54,7 @@ def of(program: Program | None) -> Envelope:
         no_key=True, of=("self",)
     ).get_or_create(
         program=program,
+        feeder=None,
         defaults={
             "max_kw": settings.ENVELOPE_KW,
             "max_cars": settings.ENVELOPE_CARS,

@@ -265,7 +265,8 @@ def _event(
             judged_at[place] = judged.timestamp()
             opted_out[place] = opted is not None
     stopped = Envelope.objects.filter(
-        Q(program=event.program_id) | Q(program=None), holds_stopped_at__isnull=False
+        Q(program=event.program_id) | Q(program=None, feeder=None),
+        holds_stopped_at__isnull=False,
     )
     return planner.Event(
         event_id=event.pk,

@@ -55,9 +55,8 @@ def actions() -> shapes.Actions:
     """Return what an operator can do now."""
     events = list(GridEvent.objects.alive().select_related("program").in_order())
     running = [event for event in events if event.is_running]
-    envelopes = Envelope.objects.select_related("program").order_by("program_id")
     zone = _zone(running or events)
-    return _actions(running, list(envelopes), zone, clock.now())
+    return _actions(running, _envelopes(), zone, clock.now())
 
 
 def _picture(now: datetime) -> shapes.Picture:
@@ -89,7 +88,7 @@ def _picture(now: datetime) -> shapes.Picture:
         cars=cars.table(ids, now=now, zone=zone),
         actions=_actions(
             running,
-            list(Envelope.objects.select_related("program").order_by("program_id")),
+            _envelopes(),
             zone,
             now,
         ),
@@ -302,6 +301,12 @@ def _alarms(now: datetime) -> shapes.Alarms:
         critical=sum(severity == critical for severity, _, _ in rows),
         hidden=len(rows) - len(lines),
     )
+
+
+def _envelopes() -> list[Envelope]:
+    """Return the envelopes that the page's switches belong to."""
+    rows = Envelope.objects.filter(feeder=None).select_related("program")
+    return list(rows.order_by("program_id"))
 
 
 def _actions(

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 
-from fleets.models import Program
+from fleets.models import Feeder, Program
 
 
 class Sender(models.Model):
@@ -23,14 +23,25 @@ class Sender(models.Model):
 
 
 class Envelope(models.Model):
-    """How big a step may be: for one program, or (program null) for all together."""
+    """How big a step may be: for a program, a feeder, or (neither) for all together.
+
+    Changed only by two people. kW and cars bound what is outstanding: held, or started
+    and not shown by the car yet.
+    """
 
     program = models.OneToOneField(
         Program, on_delete=models.CASCADE, null=True, blank=True
     )
+    feeder = models.OneToOneField(
+        Feeder, on_delete=models.CASCADE, null=True, blank=True
+    )
     max_kw = models.FloatField()
     max_cars = models.PositiveIntegerField()
     max_kw_per_minute = models.FloatField()
+    # The same for giving back; null: as for holding.
+    restoring_max_kw = models.FloatField(null=True, blank=True)
+    restoring_max_cars = models.PositiveIntegerField(null=True, blank=True)
+    restoring_max_kw_per_minute = models.FloatField(null=True, blank=True)
     # The one switch: no new holds while it is set; restores go on.
     holds_stopped_at = models.DateTimeField(null=True, blank=True)
     holds_stopped_by = models.CharField(max_length=150, blank=True)
@@ -38,16 +49,29 @@ class Envelope(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                Coalesce("program", 0), name="one_envelope_of_each"
+                Coalesce("program", 0), Coalesce("feeder", 0), name="one_envelope_each"
+            ),
+            models.CheckConstraint(
+                condition=Q(program=None) | Q(feeder=None),
+                name="envelope_of_one_thing",
             ),
             models.CheckConstraint(
                 condition=Q(max_kw__gt=0, max_cars__gt=0, max_kw_per_minute__gt=0),
                 name="envelope_positive",
             ),
+            # A null passes: it stands for the bound of holding.
+            models.CheckConstraint(
+                condition=Q(
+                    restoring_max_kw__gt=0,
+                    restoring_max_cars__gt=0,
+                    restoring_max_kw_per_minute__gt=0,
+                ),
+                name="envelope_of_restoring_positive",
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"envelope of {self.program or 'everything'}"
+        return f"envelope of {self.program or self.feeder or 'everything'}"
 
 
 class LoopTurn(models.Model):
