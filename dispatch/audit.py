@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dispatch.models import AuditEntry, GridEvent
-from fleets.models import Program
+from fleets.models import Feeder, Program
 
 
 def write(
@@ -49,8 +49,10 @@ def subject_of(event: GridEvent) -> str:
     return f"event {event.pk}"
 
 
-def scope_of(program: Program | None) -> str:
-    """Return the name in the trail of one program, or of all of them."""
+def scope_of(program: Program | None, feeder: Feeder | None = None) -> str:
+    """Return the name in the trail of a program, of a feeder, or of all of them."""
+    if feeder is not None:
+        return f"feeder {feeder.code}"
     return f"program {program.code}" if program else "everything"
 
 

@@ -43,9 +43,25 @@ class Job:
         return makes.freshness(self.make).total_seconds()
 
 
+# Beside `c`: a hold-off that lasts in the car's area.
+AREA_OFF = """
+    select from dispatch_areaholdoff a
+    join fleets_vehicle car on car.id = c.vehicle_id
+    join dispatch_gridevent g on g.id = c.event_id
+    where a.starts_at <= %(now)s and (a.ends_at is null or a.ends_at > %(now)s)
+        and coalesce(a.program_id, g.program_id) = g.program_id
+        and (a.is_everywhere or exists (
+            select from dispatch_areaholdoff_feeders f
+            where f.areaholdoff_id = a.id and f.feeder_id = car.feeder_id
+        ))
+"""
+# An outage: a start would be lost on a car without power.
+DARK = f"{AREA_OFF} and a.kind = 'outage'"
+
 # Beside `c`, a command that takes: is it still wanted?
-WANTED = """
+WANTED = f"""
     c.deadline_at > %(now)s
+    and not exists ({AREA_OFF})
     and exists (
         select from dispatch_gridevent g
         where g.id = c.event_id and g.status = 'active'
@@ -70,7 +86,7 @@ WANTED = """
             and coalesce(s.program_id, g.program_id) = g.program_id
             and (s.feeder_id is null or s.feeder_id = car.feeder_id)
     )
-"""
+"""  # noqa: S608  (constant text)
 
 # Candidates in order, cut to what each make has left; then locked in id order, leaving
 # to others what they hold; then moved, with the car's call and the history in the same
@@ -122,7 +138,10 @@ SEND = {
     "vehicle_spend": throttle.VEHICLE_SPEND,
 }
 RESTORES = CLAIM.format(
-    due="c.status = 'queued' and c.is_restore and c.due_at <= %(now)s",
+    due=f"""
+        c.status = 'queued' and c.is_restore and c.due_at <= %(now)s
+        and not exists ({DARK})
+    """,
     order="h.latest_start_at nulls last, c.due_at, c.id",
     **SEND,
 )

@@ -14,7 +14,15 @@ from datetime import datetime
 import structlog
 from django.db import connection, transaction
 
-from dispatch import confirmation, grid_events, holds, planner, samples, snapshot
+from dispatch import (
+    area_hold_offs,
+    confirmation,
+    grid_events,
+    holds,
+    planner,
+    samples,
+    snapshot,
+)
 from dispatch.lifecycle import OPEN_HOLD
 from dispatch.models import GridEvent, Hold, LoopTurn
 from fleets import clock
@@ -31,6 +39,7 @@ def turn(*, now: datetime) -> None:
     """Evaluate the control law for every program that something is owed in or by."""
     began = time.monotonic()
     grid_events.advance(now=now)
+    area_hold_offs.watch(now)
     for program in Program.objects.filter(pk__in=_busy_programs()).order_by("pk"):
         evaluate(program, now=now)
     grid_events.advance(now=now)

@@ -23,7 +23,7 @@ from django.db.models import Count, Sum
 from dispatch.event_rules import Shape, listed, shape_of
 from dispatch.lifecycle import EventStatus
 from dispatch.models import Envelope, GridEvent
-from fleets.models import Program, Vehicle
+from fleets.models import Feeder, Program, Vehicle
 
 LONGEST_WORDS = 200  # what `pending_reason` holds
 
@@ -45,8 +45,10 @@ class Step:
         )
 
 
-def of(program: Program | None) -> Envelope:
-    """Return the envelope of a program, or of everything, locked; make it when missing.
+def of(program: Program | None, *, feeder: Feeder | None = None) -> Envelope:
+    """Return the envelope of a program, a feeder or of everything, locked.
+
+    One that is missing is made, with what the installation's settings say.
 
     The lock lets two events of one moment see each other. Take it after the event's.
     """
@@ -54,7 +56,7 @@ def of(program: Program | None) -> Envelope:
         no_key=True, of=("self",)
     ).get_or_create(
         program=program,
-        feeder=None,
+        feeder=feeder,
         defaults={
             "max_kw": settings.ENVELOPE_KW,
             "max_cars": settings.ENVELOPE_CARS,

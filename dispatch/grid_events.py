@@ -215,51 +215,6 @@ def end_early(
     return locked
 
 
-def stop_new_holds(
-    *, program: Program | None, actor: str, now: datetime, why: str = ""
-) -> None:
-    """Take nothing more, in one program or (None) anywhere; restores go on."""
-    with transaction.atomic():
-        events = GridEvent.objects.alive()
-        if program is not None:
-            events = events.filter(program=program)
-        ids = list(
-            events.order_by("id")
-            .select_for_update(no_key=True)
-            .values_list("id", flat=True)
-        )
-        row = envelope.of(program)
-        type(row).objects.filter(pk=row.pk, holds_stopped_at=None).update(
-            holds_stopped_at=now, holds_stopped_by=actor
-        )
-        stops.supersede(ids, now=now, reason="new holds stopped")
-        audit.write(
-            "stop new holds",
-            subject=audit.scope_of(program),
-            actor=actor,
-            now=now,
-            why=why,
-        )
-
-
-def allow_new_holds(
-    *, program: Program | None, actor: str, now: datetime, why: str = ""
-) -> None:
-    """Undo `stop_new_holds` of the same program, or of everything."""
-    with transaction.atomic():
-        row = envelope.of(program)
-        type(row).objects.filter(pk=row.pk).update(
-            holds_stopped_at=None, holds_stopped_by=""
-        )
-        audit.write(
-            "allow new holds",
-            subject=audit.scope_of(program),
-            actor=actor,
-            now=now,
-            why=why,
-        )
-
-
 def opt_out(
     vehicle: Vehicle, *, event: GridEvent, actor: str, now: datetime
 ) -> Participation:

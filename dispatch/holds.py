@@ -26,7 +26,9 @@ from dispatch.planner import Act, Cars, Intent, Reason
 from fleets.models import Tactic, Vehicle
 
 # Reasons after which a car is not held again by the same event, even if it replugs.
-FINAL_REASONS = (Reason.OPTED_OUT, Reason.WITHDRAWN, Reason.LATEST_START)
+FINAL_REASONS = (
+    Reason.OPTED_OUT, Reason.WITHDRAWN, Reason.LATEST_START, Reason.PICK_UP,
+)  # fmt: skip
 
 
 def act(

@@ -28,6 +28,12 @@ class EventKind(models.TextChoices):
     TEST = "test"  # proves that it works
 
 
+class AreaKind(models.TextChoices):
+    EVACUATION = "evacuation"  # people must get away
+    STORM = "storm"  # full batteries may be all that a home has
+    OUTAGE = "outage"  # no power: nothing is commanded until it is over
+
+
 class ParticipationStatus(models.TextChoices):
     CLAIMED = "claimed"  # the event wants this car held
     SPARED = "spared"  # the event leaves this car alone, with a reason

@@ -19,6 +19,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch.room import Bound, Room
+
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,6 +43,7 @@ class Reason(StrEnum):
     TARGET = "counts towards the target"
     ALL = "event without a target"
     # spared, in the order in which they are tested
+    AREA_OFF = "area on hold-off"  # also: given back for it
     UNKNOWN = "state unknown"
     UNPLUGGED = "not plugged in"
     AWAY = "not at home"
@@ -50,6 +53,7 @@ class Reason(StrEnum):
     BELOW_MINIMUM = "below minimum charge"
     READY_BY = "would be late"
     NO_CALLS = "no calls left this month"
+    CYCLES = "held often enough today"
     REFUSED = "could not be held"  # judged anew when the car has something to say
     STOPPED = "new holds are stopped"
     NO_ROOM = "restore would not fit"
@@ -61,6 +65,7 @@ class Reason(StrEnum):
     WITHDRAWN = "customer withdrew"
     LATEST_START = "latest start for its departure"
     EVENT_OVER = "event over"
+    PICK_UP = "power is back after an outage"
 
 
 class Standing(StrEnum):
@@ -83,6 +88,15 @@ class Debt(StrEnum):
     RESTORING = "restoring"
 
 
+class Area(StrEnum):
+    """What an area hold-off means for a car."""
+
+    NONE = ""
+    OFF = "off"  # not to be held; what it is owed goes back
+    DARK = "dark"  # no power: nothing is commanded
+    PICK_UP = "pick-up"  # held when its power went, which is back
+
+
 @dataclass(frozen=True)
 class Cars:
     """A program's cars, and those that it still owes something."""
@@ -102,6 +116,9 @@ class Cars:
     calls_left: Ints  # this month, beyond the reserve for its restore
     debt: Texts  # Debt
     held_kw: Floats  # 0 without an open hold
+    area: Texts  # Area
+    feeder_stopped: Bools  # the switch of its feeder: no new holds
+    holds_left: Ints  # today, before it was held often enough
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,8 @@ class Program:
     restore_ramp_kw_per_minute: float
     charging_kw: float  # drawn by its cars now, restores on their way included
     restored_kw_last_minute: float
+    pick_up_ramp_kw_per_minute: float
+    picked_up_kw_last_minute: float
 
 
 @dataclass(frozen=True)
@@ -152,9 +171,6 @@ class Intent:
 # A car is given back this long before its latest start: one lost command, its read and
 # its repetition fit in between for most makes.
 MARGIN_SECONDS = 1200.0
-# Deadlines are compared in steps of a minute, over a day and a half.
-STEP_SECONDS = 60.0
-STEPS = 36 * 60
 
 
 def decide(
@@ -167,7 +183,12 @@ def decide(
 ) -> list[Intent]:
     """Return what to do now; `events` in the order in which overlaps are decided."""
     intents = list(_give_back(program, cars, events, provider, now))
-    room = Room(provider, now)
+    room = Room(
+        provider.owed_latest_starts,
+        reserve_calls=provider.reserve_calls,
+        per_minute=provider.restores_per_minute,
+        now=now,
+    )
     taken: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
     for event in events:
         if event.holding:
@@ -181,12 +202,13 @@ def decide(
 def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Intent]:
     """Yield holds and spares of one holding event, changes alone."""
     ended = event.standing == Standing.ENDED
+    off = cars.area != Area.NONE
     open_to_us = event.aimed & cars.consented & ~event.opted_out & ~ended
     owed = ~np.isin(cars.debt, [Debt.NONE, Debt.LAPSED]) | taken
 
     # Another event holds it already: this one joins in, without a command.
     joined = open_to_us & ((cars.debt == Debt.TAKEN) | taken)
-    joined &= event.standing != Standing.CLAIMED
+    joined &= (event.standing != Standing.CLAIMED) & ~off
     why = Reason.ALL if event.target_kw is None else Reason.TARGET
     for place in _places(joined):
         yield Intent(Act.HOLD, place, event.event_id, why)
@@ -195,9 +217,10 @@ def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Inten
     verdicts = _reasons_to_spare(cars, event)
     eligible = free & (verdicts == "")
     mine = (event.standing == Standing.CLAIMED) & event.aimed & ~event.opted_out
+    mine &= ~off  # on its way back, so it needs a substitute
     held_kw = float(cars.held_kw[mine & owed].sum() + cars.power_kw[joined].sum())
     for place in _longest_slack_first(cars, eligible):
-        if event.holds_stopped:
+        if event.holds_stopped or cars.feeder_stopped[place]:
             verdicts[place] = Reason.STOPPED
         elif event.target_kw is not None and held_kw >= event.target_kw:
             verdicts[place] = Reason.ENOUGH
@@ -216,6 +239,7 @@ def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
     """Return each car's first reason to be left alone, or "" (n)."""
     unheard = (event.reason == Reason.REFUSED) & ~event.has_news
     tests = [
+        (np.isin(cars.area, [Area.OFF, Area.DARK]), Reason.AREA_OFF),
         (~cars.known, Reason.UNKNOWN),
         (~cars.plugged_in, Reason.UNPLUGGED),
         (cars.away, Reason.AWAY),
@@ -225,6 +249,7 @@ def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
         (cars.soc_percent < cars.minimum_percent, Reason.BELOW_MINIMUM),
         (cars.latest_start < event.ends_at + MARGIN_SECONDS, Reason.READY_BY),
         (cars.calls_left <= 0, Reason.NO_CALLS),
+        (cars.holds_left <= 0, Reason.CYCLES),
         (unheard, Reason.REFUSED),
     ]
     verdicts: Texts = np.select(
@@ -253,40 +278,6 @@ def _least_slack_first(cars: Cars, mask: Bools) -> list[int]:
     return sorted(_places(mask), key=lambda place: (cars.latest_start[place], place))
 
 
-class Room:
-    """How many restores still fit before their latest starts (promise 3).
-
-    Restores of equal length on one channel, each with a deadline, all fit if and only
-    if for every moment t the number due by t is at most what the channel carries by
-    then (earliest deadline first is optimal: Jackson 1955). `spare[k]` is that
-    difference at step k; a further restore takes one from every step after its own.
-    """
-
-    def __init__(self, provider: Provider, now: float) -> None:
-        self._provider = provider
-        self._now = now
-        owed = np.minimum(provider.owed_latest_starts, 1e12)  # inf // 60 is no number
-        steps = np.clip((owed - now) // STEP_SECONDS, 0, STEPS - 1)
-        counts = np.bincount(steps.astype(np.int64), minlength=STEPS)
-        self._due_by: Floats = np.cumsum(counts).astype(float)
-
-    def take(self, latest_start: float, ends_at: float) -> bool:
-        """Book one restore after `ends_at`, or return False when it does not fit."""
-        step = int((min(latest_start, 1e12) - self._now) // STEP_SECONDS)
-        step = min(step, STEPS - 1)
-        if step < 0:
-            return False
-        times = self._now + np.arange(step, STEPS) * STEP_SECONDS
-        minutes = np.maximum(times - max(ends_at, self._now), 0.0) / 60.0
-        carried = (
-            self._provider.reserve_calls + self._provider.restores_per_minute * minutes
-        )
-        if np.any(self._due_by[step:] + 1 > carried):
-            return False
-        self._due_by[step:] += 1
-        return True
-
-
 def _give_back(
     program: Program,
     cars: Cars,
@@ -294,7 +285,7 @@ def _give_back(
     provider: Provider,
     now: float,
 ) -> Iterator[Intent]:
-    """Yield restores: those that cannot wait, then by least slack under the cap."""
+    """Yield restores: those that cannot wait, then by least slack under the bounds."""
     wanted: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
     opted_out = wanted.copy()
     for event in events:
@@ -302,44 +293,57 @@ def _give_back(
         if event.holding:
             wanted |= claimed & event.aimed & ~event.opted_out
         opted_out |= event.opted_out
-    wanted &= cars.consented
+    off = cars.area != Area.NONE
+    wanted &= cars.consented & ~off
 
     untaken = cars.debt == Debt.UNTAKEN
     for mask, reason in (
         (cars.debt == Debt.LAPSED, Reason.OVERTAKEN),
-        (untaken & ~wanted, Reason.EVENT_OVER),
+        (untaken & off, Reason.AREA_OFF),
+        (untaken & ~off & ~wanted, Reason.EVENT_OVER),
         (untaken & wanted & ~cars.charging, Reason.NOT_CHARGING),
     ):
         for place in _places(mask):
             yield Intent(Act.DROP, place, 0, reason)
 
-    taken = cars.debt == Debt.TAKEN
+    taken = (cars.debt == Debt.TAKEN) & (cars.area != Area.DARK)
     must_start_by = _must_start_by(cars, taken, provider, now)
     pressing = taken & (cars.latest_start <= must_start_by)
     persons = taken & ~wanted & (opted_out | ~cars.consented)
-    spent_kw = 0.0
-    for place in _least_slack_first(cars, pressing | persons):
+    picked_up = taken & (cars.area == Area.PICK_UP)
+    at_once = (pressing | persons) & ~picked_up
+    cap = Bound(program.restore_cap_kw, program.charging_kw)
+    ramp = Bound(program.restore_ramp_kw_per_minute, program.restored_kw_last_minute)
+    for place in _least_slack_first(cars, at_once):
         reason = Reason.LATEST_START
         if persons[place]:
             left = cars.consented[place]
             reason = Reason.OPTED_OUT if left else Reason.WITHDRAWN
-        spent_kw += float(cars.held_kw[place])
+        for bound in (cap, ramp):
+            bound.add(float(cars.held_kw[place]))
         yield Intent(Act.RESTORE, place, 0, reason)
 
-    charging_kw = program.charging_kw + spent_kw
-    minute_kw = program.restored_kw_last_minute + spent_kw
-    for place in _least_slack_first(cars, taken & ~wanted & ~pressing & ~persons):
-        kw = float(cars.held_kw[place])
-        # One car always may: a cap below a single car would keep it for ever.
-        over_cap = charging_kw + kw > program.restore_cap_kw and charging_kw > 0
-        over_ramp = (
-            minute_kw + kw > program.restore_ramp_kw_per_minute and minute_kw > 0
-        )
-        if over_cap or over_ramp:
-            break
-        charging_kw += kw
-        minute_kw += kw
-        yield Intent(Act.RESTORE, place, 0, Reason.EVENT_OVER)
+    # What comes back after an outage meets everything that starts by itself: there even
+    # the pressing ones, who are first in the line, go by its ramp.
+    pick_up = Bound(
+        program.pick_up_ramp_kw_per_minute, program.picked_up_kw_last_minute
+    )
+    urgent = picked_up & (pressing | persons)
+    lines = (
+        (urgent, Reason.PICK_UP, (pick_up,)),
+        (picked_up & ~urgent, Reason.PICK_UP, (pick_up, cap, ramp)),
+        # People need their cars: the cap, which spares the peak, does not delay them.
+        (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, (ramp,)),
+        (taken & ~wanted & ~off & ~at_once, Reason.EVENT_OVER, (cap, ramp)),
+    )
+    for line, reason, bounds in lines:
+        for place in _least_slack_first(cars, line):
+            kw = float(cars.held_kw[place])
+            if not all(bound.admits(kw) for bound in bounds):
+                break
+            for bound in {cap, ramp, *bounds}:
+                bound.add(kw)
+            yield Intent(Act.RESTORE, place, 0, reason)
 
 
 def _must_start_by(

@@ -1,6 +1,6 @@
 """Observe: rows to the planner's arrays, all of one moment.
 
-Three queries a program, whatever the number of cars; two more an event.
+Six queries a program, whatever the number of cars; four more an event.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
-from dispatch import planner
+from dispatch import area_hold_offs, planner
 from dispatch.lifecycle import (
     OPEN_HOLD,
     CommandStatus,
@@ -80,7 +80,10 @@ select
     coalesce(c.status, '') as command,
     coalesce(c.may_have_landed, false) as may_have_landed,
     coalesce(c.is_restore, false) as is_restore,
-    coalesce(extract(epoch from v.observed_at), '-infinity') as observed_at
+    coalesce(extract(epoch from v.observed_at), '-infinity') as observed_at,
+    coalesce(v.feeder_id, 0) as feeder_id,
+    coalesce(extract(epoch from h.opened_at), '-infinity') as opened_at,
+    %(most_holds)s - coalesce(today.holds, 0) as holds_left
 from fleets_vehicle v
 left join fleets_enrolment e
     on e.vehicle_id = v.id and e.program_id = %(program)s and e.status = 'active'
@@ -95,6 +98,15 @@ left join lateral (
     select status, may_have_landed, is_restore from dispatch_command
     where hold_id = h.id order by id desc limit 1
 ) c on true
+-- Holds of this day, of all programs, whose stop may have reached the car.
+left join (
+    select d.vehicle_id, count(*) as holds from dispatch_hold d
+    where d.opened_at >= %(midnight)s and exists (
+        select from dispatch_command k
+        where k.hold_id = d.id and not k.is_restore and k.may_have_landed
+    )
+    group by d.vehicle_id
+) today on today.vehicle_id = v.id
 where e.id is not null or h.id is not null
 order by v.id
 """
@@ -142,11 +154,19 @@ def _columns(program: Program, now: datetime) -> Columns:
                 "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
                 "month_reserve": settings.RESTORE_RESERVE_CALLS_PER_MONTH,
                 "open_hold": [str(status) for status in OPEN_HOLD],
+                "most_holds": program.max_holds_per_day,
+                "midnight": _midnight(program, now),
             },
         )
         names = [column.name for column in cursor.description]
         rows = cursor.fetchall()
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+def _midnight(program: Program, now: datetime) -> datetime:
+    """Return when the day of the program's time zone began."""
+    local = now.astimezone(ZoneInfo(program.time_zone))
+    return local.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
@@ -163,6 +183,7 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         floats("usual_power_kw"),
     )
     latest_start = _ready_by(program, columns["ready_by"], now) - hours * 3600.0
+    feeder_ids = np.array(columns["feeder_id"], dtype=np.int64)
     return planner.Cars(
         vehicle_id=np.array(columns["vehicle_id"], dtype=np.int64),
         consented=bools("consented"),
@@ -178,6 +199,11 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         latest_start=np.minimum(latest_start, floats("promised_start")),
         calls_left=np.array(columns["calls_left"], dtype=np.int64),
         debt=_debt(columns),
+        area=area_hold_offs.standing(
+            program, feeder_ids=feeder_ids, opened_at=floats("opened_at"), now=now
+        ),
+        feeder_stopped=np.isin(feeder_ids, _stopped_feeders()),
+        holds_left=np.array(columns["holds_left"], dtype=np.int64),
         held_kw=floats("held_kw"),
     )
 
@@ -195,6 +221,14 @@ def _ready_by(
         ).timestamp()
 
     return np.array([moment(tuple(week)) for week in weeks], dtype=float)
+
+
+def _stopped_feeders() -> list[int]:
+    """Return the feeders whose switch is set."""
+    stopped = Envelope.objects.filter(
+        feeder__isnull=False, holds_stopped_at__isnull=False
+    )
+    return [pk for pk in stopped.values_list("feeder_id", flat=True) if pk is not None]
 
 
 def _debt(columns: Columns) -> planner.Texts:
@@ -236,13 +270,17 @@ def _program(program: Program, now: datetime) -> planner.Program:
     a_minute_ago = now - timedelta(minutes=1)
     restored = Hold.objects.filter(
         event__program=program, restoring_at__gt=a_minute_ago
-    ).values_list("power_kw", flat=True)
+    ).values_list("power_kw", "restore_reason")
     cap = program.restore_cap_kw
     return planner.Program(
         restore_cap_kw=float("inf") if cap is None else cap,
         restore_ramp_kw_per_minute=program.restore_ramp_kw_per_minute,
         charging_kw=float(charging_kw) + sum(kw for kw, _ in restoring),
-        restored_kw_last_minute=float(sum(restored)),
+        restored_kw_last_minute=float(sum(kw for kw, _ in restored)),
+        pick_up_ramp_kw_per_minute=program.pick_up_ramp_kw_per_minute,
+        picked_up_kw_last_minute=float(
+            sum(kw for kw, why in restored if why == planner.Reason.PICK_UP)
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dispatch.lifecycle import CommandStatus
 from dispatch.models import Command
-from fleets.models import Vehicle
+from fleets.models import Feeder, Vehicle
 
 
 def supersede(
@@ -16,6 +16,7 @@ def supersede(
     now: datetime,
     reason: str,
     vehicle: Vehicle | None = None,
+    feeder: Feeder | None = None,
 ) -> list[int]:
     """Make sure that no queued stop of these events is sent; return their ids.
 
@@ -28,4 +29,6 @@ def supersede(
     )
     if vehicle is not None:
         stops = stops.filter(vehicle=vehicle)
+    if feeder is not None:
+        stops = stops.filter(vehicle__feeder=feeder)
     return stops.move(CommandStatus.SUPERSEDED, now=now, reason=reason)

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from dispatch import grid_events, holds, live
+from dispatch import grid_events, holds, live, switch
 from dispatch.event_rules import EventError
 from dispatch.forms import ApproveForm, WhichHoldsForm, WhyForm
 from dispatch.lifecycle import OPEN_HOLD, EventStatus, HoldStatus
@@ -82,7 +82,7 @@ def stop_new_holds(request: HttpRequest) -> HttpResponse:
     """Ask once more, then take nothing more from anybody."""
     return _switch(
         request,
-        grid_events.stop_new_holds,
+        switch.stop_new_holds,
         title="Stop new holds",
         consequences=(
             "No car is stopped any more, in running and in coming events. Stops that "
@@ -100,7 +100,7 @@ def allow_new_holds(request: HttpRequest) -> HttpResponse:
     """Ask once more, then let events hold cars again."""
     return _switch(
         request,
-        grid_events.allow_new_holds,
+        switch.allow_new_holds,
         title="Allow new holds",
         consequences=("Running events hold cars again, from the next tick on.",),
         done="New holds are allowed again.",

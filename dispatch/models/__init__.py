@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dispatch.models.areas import AreaHoldOff
 from dispatch.models.events import GridClient, GridEvent, GridSignal, Participation
 from dispatch.models.holds import Command, Hold
 from dispatch.models.records import (
@@ -15,6 +16,7 @@ from dispatch.models.running import Envelope, LoopTurn, Sender
 
 __all__ = [
     "Alarm",
+    "AreaHoldOff",
     "AuditEntry",
     "Change",
     "Command",

@@ -62,6 +62,8 @@ class Hold(models.Model):
                 condition=Q(status__in=[str(status) for status in OPEN_HOLD]),
                 name="hold_open",
             ),
+            # Every tick: how often each car was held today.
+            models.Index(fields=["opened_at"], name="hold_opened"),
         ]
         constraints = [
             # Promise 2: a car is owed once, whatever number of events claim it.

@@ -33,6 +33,11 @@ class Program(models.Model):
     # cap), and how fast they may come.
     restore_cap_kw = models.FloatField(null=True, blank=True)
     restore_ramp_kw_per_minute = models.FloatField(default=50.0)
+    # After an outage everything starts by itself when the power is back (cold-load
+    # pickup), so what we held through it comes later and slower than otherwise.
+    pick_up_ramp_kw_per_minute = models.FloatField(default=20.0)
+    # Each hold is one stop and one start, which wears relays and patience.
+    max_holds_per_day = models.PositiveSmallIntegerField(default=2)
     max_event_hours = models.FloatField(default=4.0)
 
     class Meta:
@@ -45,7 +50,11 @@ class Program(models.Model):
             ),
             models.CheckConstraint(
                 condition=(Q(restore_cap_kw=None) | Q(restore_cap_kw__gt=0))
-                & Q(restore_ramp_kw_per_minute__gt=0, max_event_hours__gt=0),
+                & Q(
+                    restore_ramp_kw_per_minute__gt=0,
+                    pick_up_ramp_kw_per_minute__gt=0,
+                    max_event_hours__gt=0,
+                ),
                 name="program_restore_rules_positive",
             ),
         ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch.planner import Cars, Debt, Event, Program, Provider, Standing
+from dispatch.planner import Area, Cars, Debt, Event, Program, Provider, Standing
 
 HOUR = 3600.0
 NOW = 1_800_000_000.0
@@ -30,8 +30,11 @@ GOOD: dict[str, Any] = {
     "calls_left": 100,
     "debt": Debt.NONE,
     "held_kw": 0.0,
+    "area": Area.NONE,
+    "feeder_stopped": False,
+    "holds_left": 2,
 }
-TYPES = {"debt": "U12"}
+TYPES = {"debt": "U12", "area": "U8"}
 
 
 def cars(**named: dict[str, Any]) -> Cars:
@@ -81,6 +84,8 @@ PROGRAM = Program(
     restore_ramp_kw_per_minute=1000.0,
     charging_kw=0.0,
     restored_kw_last_minute=0.0,
+    pick_up_ramp_kw_per_minute=1000.0,
+    picked_up_kw_last_minute=0.0,
 )
 PROVIDER = Provider(
     reserve_calls=24.0,

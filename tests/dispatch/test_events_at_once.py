@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch import grid_events
+from dispatch import grid_events, switch
 from dispatch.event_rules import Stale
 from dispatch.lifecycle import (
     CommandStatus,
@@ -59,7 +59,7 @@ def test_time_that_passes_everywhere_at_once_moves_an_event_once(
 
     at_once(
         *(lambda: grid_events.advance(NOW + HOUR) for _ in range(3)),
-        lambda: grid_events.stop_new_holds(program=None, actor="olga", now=NOW),
+        lambda: switch.stop_new_holds(program=None, actor="olga", now=NOW),
     )
 
     command.refresh_from_db()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch import grid_events
+from dispatch import grid_events, switch
 from dispatch.event_rules import Invalid, Stale, WrongMoment
 from dispatch.lifecycle import (
     EVENT_MOVES,
@@ -235,13 +235,13 @@ def test_the_switch_stops_what_waits_and_what_comes(
 ) -> None:
     command = make_stop(make_event(program, status=EventStatus.ACTIVE))
 
-    grid_events.stop_new_holds(program=None, actor="olga", now=NOW)
+    switch.stop_new_holds(program=None, actor="olga", now=NOW)
 
     command.refresh_from_db()
     assert command.status == CommandStatus.SUPERSEDED
     assert Envelope.objects.get(program=None).holds_stopped_at == NOW
 
-    grid_events.allow_new_holds(program=None, actor="olga", now=NOW)
+    switch.allow_new_holds(program=None, actor="olga", now=NOW)
 
     assert Envelope.objects.get(program=None).holds_stopped_at is None
 
@@ -251,7 +251,7 @@ def test_the_switch_of_one_program_leaves_the_others(
 ) -> None:
     command = make_stop(make_event(program, status=EventStatus.ACTIVE))
 
-    grid_events.stop_new_holds(program=make_program(), actor="olga", now=NOW)
+    switch.stop_new_holds(program=make_program(), actor="olga", now=NOW)
 
     command.refresh_from_db()
     assert command.status == CommandStatus.QUEUED
