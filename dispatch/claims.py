@@ -131,7 +131,7 @@ TOLD = """, told as (
 SEND = {
     "moved": """
         status = 'sending', sender_id = %(sender)s, attempt = c.attempt + 1,
-        sent_at = %(now)s
+        sent_at = %(now)s, reads = 0
     """,
     "told": TOLD,
     "vehicle_may": throttle.VEHICLE_MAY,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.db.models import F
 
-from dispatch import alarms, evidence, holds
+from dispatch import alarms, evidence, holds, retry
 from dispatch.evidence import Verdict
 from dispatch.lifecycle import OPEN_HOLD, CommandStatus, HoldStatus
 from dispatch.models import Alarm, Command, GridEvent, Hold
@@ -36,7 +36,13 @@ class _Row:
     hold_id: int
     command_id: int | None
     ineffective: int
+    attempt: int
     standing: evidence.Standing
+
+    @property
+    def was_lost(self) -> bool:
+        """Say whether nobody knew what came of the last call."""
+        return self.standing.command == CommandStatus.UNKNOWN
 
 
 # The newest command of each open hold, and the newest stop that was ever answered.
@@ -45,13 +51,13 @@ select
     h.id, h.status, h.owed_until, h.state_observed_at,
     v.make, v.observed_at, v.is_plugged_in, v.is_charging, v.soc_percent,
     v.limit_percent,
-    c.id, c.status, c.answered_at, coalesce(c.ineffective, 0),
+    c.id, c.status, c.answered_at, coalesce(c.ineffective, 0), coalesce(c.attempt, 0),
     s.answered_at
 from dispatch_hold h
 join dispatch_gridevent g on g.id = h.event_id and g.program_id = %(program)s
 join fleets_vehicle v on v.id = h.vehicle_id
 left join lateral (
-    select id, status, answered_at, ineffective from dispatch_command
+    select id, status, answered_at, ineffective, attempt from dispatch_command
     where hold_id = h.id order by id desc limit 1
 ) c on true
 left join lateral (
@@ -96,11 +102,12 @@ def _rows(program: Program) -> list[_Row]:
                 hold_id=row[0],
                 command_id=row[10],
                 ineffective=row[13],
+                attempt=row[14],
                 standing=evidence.Standing(
                     hold=row[1],
                     command=row[11],
                     answered_at=row[12],
-                    stop_answered_at=row[14],
+                    stop_answered_at=row[15],
                     owed_until=row[2],
                     taken_from=row[3],
                     freshness=makes.freshness(row[4]),
@@ -149,16 +156,31 @@ def _close_alarms(hold_ids: Sequence[int], *, now: datetime) -> None:
 
 
 def _ignored(rows: Sequence[_Row], *, now: datetime) -> None:
-    """Try again what a car ignored; give up after the last attempt that counts."""
+    """Try again what did not happen; give up after the last attempt that counts.
+
+    Only what was accepted did the car ignore. An attempt of unknown outcome that proves
+    to have come to nothing was the provider's or ours: were it counted, an hour without
+    answers would leave the whole fleet to people.
+    """
     again = [row for row in rows if _may_try_again(row)]
     for row in again:
-        Command.objects.filter(pk__in=_commands([row])).move(
-            CommandStatus.QUEUED,
-            now=now,
-            reason="the car ignored it",
-            due_at=now + IGNORED_WAIT * 2**row.ineffective,
-            ineffective=F("ineffective") + 1,
-        )
+        moved = Command.objects.filter(pk__in=_commands([row]))
+        if row.was_lost:
+            wait_seconds = retry.backoff_seconds(row.attempt)
+            moved.move(
+                CommandStatus.QUEUED,
+                now=now,
+                reason="it did not happen",
+                due_at=now + timedelta(seconds=wait_seconds),
+            )
+        else:
+            moved.move(
+                CommandStatus.QUEUED,
+                now=now,
+                reason="the car ignored it",
+                due_at=now + IGNORED_WAIT * 2**row.ineffective,
+                ineffective=F("ineffective") + 1,
+            )
     tired = [row for row in rows if row not in again]
     Command.objects.filter(pk__in=_commands(tired)).move(
         CommandStatus.FAILED, now=now, reason="the car ignores it"
@@ -177,7 +199,7 @@ def _ignored(rows: Sequence[_Row], *, now: datetime) -> None:
 
 
 def _may_try_again(row: _Row) -> bool:
-    return (
+    return row.was_lost or (
         row.ineffective < INEFFECTIVE_ATTEMPTS
         and row.standing.command != CommandStatus.FAILED
     )

@@ -215,6 +215,44 @@ def test_a_car_that_ignores_its_start_is_asked_three_times_more(
     assert not Alarm.objects.filter(cleared_at=None).exists()
 
 
+def test_starts_that_come_to_nothing_unanswered_leave_no_car_to_a_person(
+    house: House, ada: Vehicle
+) -> None:
+    hold(house, ada)
+    house.provider.answers[ada.external_id] = [OutcomeUnknown("LINE:TIMEOUT")] * 8
+    end(house)
+    starts = 0
+    while house.provider.answers[ada.external_id]:
+        starts += len(house.send())
+        house.wait(minutes=15)
+        house.report(ada, is_plugged_in=True, is_charging=False)
+        house.turn()
+        house.wait(minutes=15)
+    house.send()
+    house.report(ada, is_plugged_in=True, is_charging=True)
+    house.turn()
+
+    assert starts == 8
+    assert statuses(Hold) == [HoldStatus.RESTORED]
+
+
+def test_each_attempt_of_unknown_outcome_is_read_at_the_same_pace(
+    house: House, ada: Vehicle
+) -> None:
+    hold(house, ada)
+    house.provider.answers[ada.external_id] = [OutcomeUnknown("LINE:TIMEOUT")]
+    end(house)
+    house.send()
+    Command.objects.filter(kind="start").update(status="queued", reads=9)
+    house.provider.answers[ada.external_id] = [OutcomeUnknown("LINE:TIMEOUT")]
+    house.send()
+    house.provider.reports[ada.external_id] = Report(ada.external_id, house.now)
+
+    for pause in (1, 2, 4):
+        house.wait(minutes=pause)
+        assert house.send() == [("read", ada.external_id)]
+
+
 def test_a_car_that_drives_off_is_owed_nothing_and_judged_anew(
     house: House, ada: Vehicle
 ) -> None:
