@@ -128,6 +128,16 @@ def members(process: ProcessId) -> set[int]:
     }
 
 
+def family(process: ProcessId) -> set[int]:
+    """Return its group and its children: those of PostgreSQL lead their own groups."""
+    found = members(process)
+    if sys.platform == "linux":
+        pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+        return found | {pid for pid in pids if _parent_of(pid) == process.pid}
+    rows = (line.split() for line in _ps("-ax", "-o", "pid=,ppid=").splitlines())
+    return found | {int(pid) for pid, parent in rows if int(parent) == process.pid}
+
+
 def end(
     *processes: ProcessId,
     politely: Iterable[signal.Signals] = (signal.SIGTERM,),
@@ -205,6 +215,11 @@ def _stat(pid: int) -> list[str] | None:
 def _group_of(pid: int) -> int | None:
     fields = _stat(pid)
     return None if fields is None or fields[0] in "ZX" else int(fields[2])
+
+
+def _parent_of(pid: int) -> int | None:
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else int(fields[1])
 
 
 def _boot_id() -> str:

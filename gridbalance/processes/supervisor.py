@@ -200,6 +200,19 @@ class Supervisor:
             child = self._children.get(name)
             return child is not None and pids.is_running(child.id)
 
+    def has(self, name: str) -> bool:
+        """Say whether a process of this name was started, and not stopped for good."""
+        with self._guard:
+            return name in self._children
+
+    def pids_of(self, name: str) -> set[int]:
+        """Return the numbers of all that belong to a process, or to a server."""
+        if name in VARIABLES:
+            server = self.embedded.find(name)
+            return set() if server is None else pids.family(server)
+        with self._guard:
+            return pids.members(self._children[name].id)
+
     def log(self, name: str) -> Path:
         """Return the log of a process."""
         return self.data_dir / "logs" / f"{name}.log"
@@ -301,7 +314,7 @@ class Supervisor:
             return
         try:
             self.embedded.start(*missing)
-        except EmbeddedError as error:
+        except (EmbeddedError, OSError) as error:  # a full disk is no reason to leave
             self.say(str(error))  # tried again at the next look
 
     def _begin_again(self) -> None:
