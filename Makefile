@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 HOUSE_TESTS := $(wildcard tests/acceptance tests/chaos)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench
+.PHONY: help setup demo run test check bench chaos
 
 help:
 	@echo "make demo   a fleet, a peak event and a page to watch it"
@@ -14,6 +14,7 @@ help:
 	@echo "make test   all tests"
 	@echo "make check  formatting, lint, types, import directions, migrations, OpenAPI"
 	@echo "make bench  measure"
+	@echo "make chaos  break everything, and see that every promise holds"
 
 # Set-up talks on stderr, so that the last line of stdout stays the command's own.
 setup:
@@ -27,6 +28,9 @@ run: setup
 
 bench: setup
 	@$(PYTHON) manage.py bench $(ARGS)
+
+chaos: setup
+	@$(PYTHON) manage.py chaos $(ARGS)
 
 test: setup
 	$(PYTHON) -m pytest -n 2 $(HOUSE_TESTS:%=--ignore=%) $(ARGS)
