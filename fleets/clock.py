@@ -100,3 +100,9 @@ def follow(timeline: Timeline) -> None:
     """Let this process follow a timeline that was read elsewhere."""
     _cache.timeline = timeline
     _cache.read_at = time.monotonic()
+
+
+def detach(timeline: Timeline) -> None:
+    """Let this process follow a timeline for good: it has no database to ask."""
+    _cache.timeline = timeline
+    _cache.read_at = float("inf")

@@ -7,6 +7,7 @@ it tells of cars, `tokens` keeps the one application token that all processes sh
 from __future__ import annotations
 
 from fleets.providers.smartcar.adapter import Smartcar, shared
+from fleets.providers.smartcar.tokens import obtain_alone
 from fleets.providers.smartcar.webhooks import (
     SIGNATURE_HEADER,
     Kind,
@@ -24,6 +25,7 @@ __all__ = [
     "WebhookMessage",
     "answer_challenge",
     "is_signed",
+    "obtain_alone",
     "parse_webhook",
     "peek_webhook",
     "shared",

@@ -52,9 +52,13 @@ class Smartcar:
     They use the token that this object holds, so their caller, who owns the event loop,
     calls `fresh_token` (sync, database) before each run of it, and `renew_token` after
     a call raised `TokenStale`; it then repeats that call once.
+
+    Tokens come from `obtain`: `tokens.obtain` shares one among all processes by a row,
+    `tokens.obtain_alone` needs no database.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, obtain: tokens.Obtain = tokens.obtain) -> None:
+        self._obtain = obtain
         self._origin = settings.SMARTCAR_VEHICLE_ORIGIN.rstrip("/") + "/v3"
         self._token: tokens.Token | None = None
         self._client: Client | None = None
@@ -65,7 +69,7 @@ class Smartcar:
         Raise TryLater for the whole application if the provider gives none.
         """
         if self._token is None or self._token.is_due(now):
-            self._token = tokens.obtain(self._token, now=now, must_change=False)
+            self._token = self._obtain(self._token, now=now, must_change=False)
         return self._token.text
 
     def renew_token(self, now: datetime) -> str:
@@ -73,7 +77,7 @@ class Smartcar:
 
         When another process has renewed it meanwhile, that one is taken over.
         """
-        self._token = tokens.obtain(self._token, now=now, must_change=True)
+        self._token = self._obtain(self._token, now=now, must_change=True)
         return self._token.text
 
     async def stop_charging(self, key: VehicleKey) -> Receipt:

@@ -1,12 +1,14 @@
 """The one application token, shared by all processes through one sealed row.
 
-It commands every connected car: it is never logged, and only its row keeps it.
+It commands every connected car: it is never logged, and only its row keeps it. A
+process that has no database keeps one of its own, in memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 from cryptography.fernet import InvalidToken
@@ -46,6 +48,16 @@ class Token:
         return now >= self.expires_at
 
 
+class Obtain(Protocol):
+    """A source of tokens: the present one if it still serves, or another."""
+
+    def __call__(
+        self, held: Token | None, *, now: datetime, must_change: bool
+    ) -> Token:
+        """Return a token with some life left; raise TryLater when there is none."""
+        ...
+
+
 def obtain(held: Token | None, *, now: datetime, must_change: bool) -> Token:
     """Return the shared token, renewed if it is due, or if it `must_change`.
 
@@ -66,6 +78,16 @@ def obtain(held: Token | None, *, now: datetime, must_change: bool) -> Token:
         row.save(update_fields=["sealed", "expires_at"])
     log.info("provider_token_renewed", expires_at=token.expires_at.isoformat())
     return token
+
+
+def obtain_alone(held: Token | None, *, now: datetime, must_change: bool) -> Token:
+    """Return a token of this process's own, without a database.
+
+    The provider lets several tokens live side by side, so this disturbs nobody.
+    """
+    if held is not None and not must_change and not held.is_due(now):
+        return held
+    return _ask(now)
 
 
 def _opened(row: ProviderToken) -> Token | None:
