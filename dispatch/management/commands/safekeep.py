@@ -1,0 +1,61 @@
+"""`manage.py safekeep`: the second place by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from dispatch.safekeeping import guard, learn, place, sheet
+from dispatch.safekeeping.store import StoreAway
+from fleets import clock
+
+
+class Command(BaseCommand):
+    """Write a sheet now, learn from a journal, or make a key."""
+
+    help = (
+        "keep: write what is owed to the second place, now. learn: take over what a "
+        "journal says was given back without us, while nothing else runs. key: print "
+        "a new key for SAFEKEEPING_KEYS."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("what", choices=["keep", "learn", "key"])
+        parser.add_argument("--from", dest="file", type=Path, help="a journal")
+
+    def handle(self, *, what: str, file: Path | None, **options: Any) -> None:
+        if what == "key":
+            self.stdout.write(sheet.new_key())
+        elif what == "keep":
+            self._keep()
+        else:
+            self._learn(file)
+
+    def _keep(self) -> None:
+        if not guard.is_configured():
+            raise CommandError("SAFEKEEPING_URL names no second place.")
+        if not guard.keep(now=clock.now(), real_now=clock.real_now()):
+            raise CommandError("It could not be written: see the log line above.")
+        there = place.of_settings()
+        newest = there.newest() if there else None
+        assert newest is not None, "one was written a moment ago"
+        name, kept = newest
+        self.stdout.write(f"sheet {name}: {len(kept.owed)} cars")
+
+    def _learn(self, file: Path | None) -> None:
+        if file is None:
+            raise CommandError("Name the journal by --from.")
+        try:
+            lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+            found = learn.learn(lines, subject=file.name[:50], now=clock.now())
+        except (OSError, ValueError, KeyError, StoreAway) as error:
+            raise CommandError(f"{file} is no journal: {error}") from None
+        if found is None:
+            raise CommandError("A sender is at work: stop the workers, wait, repeat.")
+        for end, count in sorted(found.by_end.items()):
+            self.stdout.write(f"{count:>7,} {end}")
+        self.stdout.write(f"{found.unshown:>7,} started, waiting for a reading")
