@@ -8,6 +8,7 @@ from celery import shared_task
 
 from dispatch import control, fanout, live
 from dispatch.models import IdempotencyKey
+from dispatch.safekeeping import guard
 from fleets import clock, partitions
 from fleets.providers import smartcar
 from fleets.wake import wake
@@ -19,17 +20,38 @@ KEYS_KEPT = timedelta(days=30)  # a grid system that repeats itself does so with
 
 @shared_task
 def tick() -> None:
-    """Take one turn of the loop, let it be sent, and show what came of it."""
+    """Take one turn of the loop, let it be sent, and show what came of it.
+
+    A system that comes back learns first what was given back without it.
+    """
     fanout.bury_dead_senders(now=clock.now())
+    real_now = clock.real_now()
+    guard.watch(now=clock.now(), real_now=real_now)
+    if not guard.may_act(real_now=real_now) and not guard.look(
+        now=clock.now(), real_now=real_now
+    ):
+        return
     control.turn(now=clock.now())
     wake(send)
     live.publish(clock.now())
+    if guard.is_due(real_now=clock.real_now()):
+        wake(keep_safe)
 
 
 @shared_task
 def send() -> None:
-    """Send what is due."""
+    """Send what is due, unless somebody may be giving back in our place."""
+    if not guard.may_act(real_now=clock.real_now()):
+        return
     fanout.run(smartcar.shared(), loop=fanout.loop_of_this_process())
+
+
+@shared_task
+def keep_safe() -> None:
+    """Look whether somebody gives back without us, and keep a copy of what is owed."""
+    if guard.is_configured():
+        guard.look(now=clock.now(), real_now=clock.real_now())
+        guard.keep(now=clock.now(), real_now=clock.real_now())
 
 
 @shared_task

@@ -63,6 +63,9 @@ app.conf.beat_schedule = {
     # Webhooks whose wake got lost.
     "take-in": {"task": "fleets.tasks.take_in", "schedule": _tick,
                 "options": {"queue": "control", "expires": _tick}},
+    # What is owed, into the second place; and whether somebody acted on it.
+    "keep-safe": {"task": "dispatch.tasks.keep_safe", "schedule": 60,
+                  "options": {"queue": "control", "expires": 60}},
     # Partitions ahead of the clock, which may run fast.
     "keep-house": {"task": "dispatch.tasks.keep_house", "schedule": 60,
                    "options": {"queue": "control", "expires": 60}},

@@ -12,7 +12,7 @@ from dispatch.models.records import (
     IdempotencyKey,
     LoadSample,
 )
-from dispatch.models.running import Envelope, LoopTurn, Sender
+from dispatch.models.running import Envelope, LoopTurn, SecondPlace, Sender
 
 __all__ = [
     "Alarm",
@@ -29,5 +29,6 @@ __all__ = [
     "LoadSample",
     "LoopTurn",
     "Participation",
+    "SecondPlace",
     "Sender",
 ]

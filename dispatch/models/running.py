@@ -87,3 +87,22 @@ class LoopTurn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%H:%M:%S}, {self.took_ms:.0f} ms"
+
+
+class SecondPlace(models.Model):
+    """What we know of the copy of all holds in the second place. Real time."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    kept_at = models.DateTimeField(null=True)  # the newest sheet
+    kept_hold = models.BigIntegerField(default=0)  # the newest that it knows
+    looked_at = models.DateTimeField(null=True)  # for somebody who gives back for us
+    # False while somebody still does: nothing is decided or sent until that is learnt.
+    may_act = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="one_second_place")
+        ]
+
+    def __str__(self) -> str:
+        return f"up to hold {self.kept_hold} at {self.kept_at or 'no time'}"
