@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from dispatch.models import Alarm, AuditEntry, Command, Envelope, GridEvent, Hold
+from dispatch.models import (
+    Alarm,
+    AreaHoldOff,
+    AuditEntry,
+    Command,
+    Envelope,
+    EnvelopeChange,
+    GridEvent,
+    Hold,
+)
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -81,11 +90,33 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Envelope)
-class EnvelopeAdmin(Base):
-    """How big a step may be; the switch itself is on the live page."""
+class EnvelopeAdmin(ReadOnlyAdmin):
+    """How big a step may be; moved by two people on its page, by nobody here."""
 
     list_display = (
-        "__str__", "max_kw", "max_cars", "max_kw_per_minute", "holds_stopped_at",
+        "__str__", "max_kw", "max_cars", "max_kw_per_minute", "restoring_max_kw",
+        "restoring_max_cars", "restoring_max_kw_per_minute", "holds_stopped_at",
     )  # fmt: skip
+    list_select_related = ("program", "feeder")
+
+
+@admin.register(EnvelopeChange)
+class EnvelopeChangeAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id", "envelope", "status", "proposed_by", "proposed_at", "decided_by",
+        "decided_at", "why",
+    )  # fmt: skip
+    list_filter = ("status",)
+    list_select_related = (
+        "envelope__program", "envelope__feeder", "proposed_by", "decided_by",
+    )  # fmt: skip
+
+
+@admin.register(AreaHoldOff)
+class AreaHoldOffAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id", "kind", "program", "is_everywhere", "reason", "starts_at", "ends_at",
+        "declared_by", "lifted_by",
+    )  # fmt: skip
+    list_filter = ("kind",)
     list_select_related = ("program",)
-    readonly_fields = ("holds_stopped_at", "holds_stopped_by")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 
-from fleets.models import Program
+from dispatch import area_hold_offs, envelope_changes
+from dispatch.lifecycle import AreaKind
+from dispatch.models import Envelope
+from fleets.models import Feeder, Program, Substation
 
 
 class WhyForm(forms.Form):
@@ -17,16 +22,93 @@ class WhyForm(forms.Form):
     )
 
 
-class WhichHoldsForm(WhyForm):
-    """A reason, and whether one program is meant or everything."""
-
-    program = forms.ModelChoiceField(
-        Program.objects.order_by("name"), required=False, empty_label="Everything"
-    )
-    field_order = ["program", "why"]
-
-
 class ApproveForm(WhyForm):
     """A reason, and the version of the event that was looked at."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class EnvelopeOfForm(forms.Form):
+    """Which program or feeder; neither is everything."""
+
+    program = forms.ModelChoiceField(
+        Program.objects.order_by("name"), required=False, empty_label="None"
+    )
+    feeder = forms.ModelChoiceField(
+        Feeder.objects.order_by("code"), required=False, empty_label="None"
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse both at once: an envelope is of one thing."""
+        asked = super().clean() or {}
+        if asked.get("program") and asked.get("feeder"):
+            raise forms.ValidationError("Choose a program or a feeder, not both.")
+        return asked
+
+
+class WhichHoldsForm(WhyForm, EnvelopeOfForm):
+    """A reason, and whether a program, a feeder or everything is meant."""
+
+    field_order = ["program", "feeder", "why"]
+
+
+class BoundsForm(WhyForm):
+    """All bounds of one envelope, as they are to be."""
+
+    def __init__(self, *args: Any, envelope: Envelope, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._names = envelope_changes.words_of(envelope)
+        now = envelope_changes.bounds_of(envelope)
+        for name, words in self._names.items():
+            kind = (
+                forms.IntegerField
+                if name in envelope_changes.WHOLE
+                else forms.FloatField
+            )
+            self.fields[name] = kind(
+                label=words,
+                initial=now[name],
+                required=name not in envelope_changes.MAY_BE_EMPTY,
+                min_value=0,
+            )
+        self.order_fields([*self._names, "why"])
+
+    def bounds(self) -> dict[str, float | int | None]:
+        """Return what was asked for, by name."""
+        return {name: self.cleaned_data[name] for name in self._names}
+
+
+class AreaForm(WhyForm):
+    """Where nobody is to be held, why, and for how long."""
+
+    kind = forms.ChoiceField(choices=AreaKind.choices)
+    program = forms.ModelChoiceField(
+        Program.objects.order_by("name"), required=False, empty_label="All programs"
+    )
+    substations = forms.ModelMultipleChoiceField(
+        Substation.objects.order_by("code"), required=False
+    )
+    feeders = forms.ModelMultipleChoiceField(
+        Feeder.objects.order_by("code"), required=False
+    )
+    everywhere = forms.BooleanField(required=False)
+    hours = forms.FloatField(
+        label="Ends after, hours",
+        required=False,
+        min_value=0.1,
+        max_value=24 * area_hold_offs.LONGEST.days,
+        help_text="Empty: until somebody lifts it.",
+    )
+    field_order = [
+        "kind", "program", "substations", "feeders", "everywhere", "hours", "why",
+    ]  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to guess whether nothing chosen means everywhere."""
+        asked = super().clean() or {}
+        named = bool(asked.get("feeders") or asked.get("substations"))
+        if named == bool(asked.get("everywhere")):
+            raise forms.ValidationError(
+                "Choose feeders or substations, or say that it is everywhere."
+            )
+        return asked

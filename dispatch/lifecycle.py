@@ -34,6 +34,14 @@ class AreaKind(models.TextChoices):
     OUTAGE = "outage"  # no power: nothing is commanded until it is over
 
 
+class EnvelopeChangeStatus(models.TextChoices):
+    PROPOSED = "proposed"  # waits for a second person
+    APPROVED = "approved"  # the bounds hold
+    REFUSED = "refused"  # a second person said no
+    WITHDRAWN = "withdrawn"  # taken back by whoever proposed it
+    OVERTAKEN = "overtaken"  # the bounds changed before anybody decided
+
+
 class ParticipationStatus(models.TextChoices):
     CLAIMED = "claimed"  # the event wants this car held
     SPARED = "spared"  # the event leaves this car alone, with a reason
@@ -88,6 +96,19 @@ EVENT_MOVES = _moves(
         EventStatus.COMPLETED: {EventStatus.SETTLED},
         EventStatus.SETTLED: set(),
         EventStatus.CANCELLED: set(),
+    }
+)  # fmt: skip
+
+ENVELOPE_CHANGE_MOVES = _moves(
+    {
+        EnvelopeChangeStatus.PROPOSED: {
+            EnvelopeChangeStatus.APPROVED, EnvelopeChangeStatus.REFUSED,
+            EnvelopeChangeStatus.WITHDRAWN, EnvelopeChangeStatus.OVERTAKEN,
+        },
+        EnvelopeChangeStatus.APPROVED: set(),
+        EnvelopeChangeStatus.REFUSED: set(),
+        EnvelopeChangeStatus.WITHDRAWN: set(),
+        EnvelopeChangeStatus.OVERTAKEN: set(),
     }
 )  # fmt: skip
 

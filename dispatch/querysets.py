@@ -20,6 +20,7 @@ from dispatch.lifecycle import (
 if TYPE_CHECKING:
     from dispatch.models import (  # noqa: F401
         Command,
+        EnvelopeChange,
         GridEvent,
         Hold,
         Participation,
@@ -93,6 +94,10 @@ class GridEventQuerySet(LifeQuerySet["GridEvent"]):
     def in_order(self) -> GridEventQuerySet:
         """Sort as overlaps are decided: priority, then start."""
         return self.order_by("priority", "starts_at", "id")
+
+
+class EnvelopeChangeQuerySet(LifeQuerySet["EnvelopeChange"]):
+    pass
 
 
 class ParticipationQuerySet(LifeQuerySet["Participation"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from dispatch import views
+from dispatch.views import areas, envelopes
 
 urlpatterns = [
     path("", views.live_page, name="live"),
@@ -16,4 +17,26 @@ urlpatterns = [
     path("holds/<int:hold_id>/close", views.close_hold, name="close-hold"),
     path("events/<int:event_id>/approve", views.approve, name="approve-event"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),
+    path("areas/hold-off", areas.declare, name="declare-area"),
+    path("areas/<int:hold_off_id>/lift", areas.lift, name="lift-area"),
+    path("envelopes/", envelopes.index, name="envelopes"),
+    path("envelopes/make", envelopes.make, name="make-envelope"),
+    path(
+        "envelopes/<int:envelope_id>/propose", envelopes.propose, name="propose-bounds"
+    ),
+    path(
+        "envelopes/changes/<int:change_id>/approve",
+        envelopes.approve,
+        name="approve-bounds",
+    ),
+    path(
+        "envelopes/changes/<int:change_id>/refuse",
+        envelopes.refuse,
+        name="refuse-bounds",
+    ),
+    path(
+        "envelopes/changes/<int:change_id>/withdraw",
+        envelopes.withdraw,
+        name="withdraw-bounds",
+    ),
 ]

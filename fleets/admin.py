@@ -68,11 +68,28 @@ class VehicleAdmin(VehicleBase):
         "plugged_in_at", "is_home", "observed_at", "received_at",
     )  # fmt: skip
 
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Vehicle | None = None
+    ) -> tuple[str, ...]:
+        """Let a feeder be put on record once.
+
+        Moved to another one, a car would leave its bounds and its area's hold-offs.
+        """
+        fields = self.readonly_fields
+        known = obj is not None and obj.feeder_id is not None
+        return (*fields, "feeder") if known else fields
+
 
 @admin.register(Program)
 class ProgramAdmin(ProgramBase):
+    """Programs; what moves load is changed by two people, with the envelope."""
+
     list_display = ("name", "code", "time_zone", "ready_by", "max_event_hours")
     search_fields = ("name", "code")
+    readonly_fields = (
+        "restore_cap_kw", "restore_ramp_kw_per_minute", "pick_up_ramp_kw_per_minute",
+        "max_holds_per_day",
+    )  # fmt: skip
 
 
 @admin.register(Enrolment)

@@ -19,6 +19,7 @@ FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 TERM = re.compile(r"\*\*([^*]+)\*\*")
 STATUSES = (
     lifecycle.EventStatus,
+    lifecycle.EnvelopeChangeStatus,
     lifecycle.ParticipationStatus,
     lifecycle.HoldStatus,
     lifecycle.CommandStatus,

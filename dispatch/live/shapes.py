@@ -143,12 +143,21 @@ class CarRow:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A switch that is set: no new holds, of everything or of one program."""
+    """A switch that is set: no new holds, of everything, a program or a feeder."""
 
     program_id: int | None
+    feeder_id: int | None
     what: str
     by: str
     since: str
+
+
+@dataclass(frozen=True)
+class AreaOff:
+    """An area in which nobody is held."""
+
+    id: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,8 @@ class Actions:
     stopped: tuple[Stopped, ...]
     everything_is_stopped: bool
     can_end: tuple[tuple[int, str], ...]
+    areas: tuple[AreaOff, ...]
+    proposals: int  # for envelopes, that wait for a second person
     key: str
 
 

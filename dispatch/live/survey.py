@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, Value, When
 
-from dispatch.lifecycle import RUNNING_EVENT, EventStatus
+from dispatch import area_hold_offs
+from dispatch.lifecycle import RUNNING_EVENT, EnvelopeChangeStatus, EventStatus
 from dispatch.live import cars, shapes
 from dispatch.live.chart import Sample, draw
 from dispatch.live.commands import commands
@@ -19,6 +20,7 @@ from dispatch.live.words import clock_time, counted, kilowatts, sentence, span
 from dispatch.models import (
     Alarm,
     Envelope,
+    EnvelopeChange,
     GridEvent,
     LoopTurn,
     Sender,
@@ -304,9 +306,11 @@ def _alarms(now: datetime) -> shapes.Alarms:
 
 
 def _envelopes() -> list[Envelope]:
-    """Return the envelopes that the page's switches belong to."""
-    rows = Envelope.objects.filter(feeder=None).select_related("program")
-    return list(rows.order_by("program_id"))
+    """Return the envelopes whose switch is set."""
+    rows = Envelope.objects.exclude(holds_stopped_at=None)
+    return list(
+        rows.select_related("program", "feeder").order_by("program_id", "feeder_id")
+    )
 
 
 def _actions(
@@ -318,7 +322,8 @@ def _actions(
     stopped = tuple(
         shapes.Stopped(
             program_id=envelope.program_id,
-            what=envelope.program.name if envelope.program else "everything",
+            feeder_id=envelope.feeder_id,
+            what=str(envelope.program or envelope.feeder or "everything"),
             by=envelope.holds_stopped_by or "somebody",
             since=clock_time(envelope.holds_stopped_at, zone, seen_from=now),
         )
@@ -330,12 +335,31 @@ def _actions(
         for event in running
         if event.status == EventStatus.ACTIVE
     )
+    areas = tuple(
+        shapes.AreaOff(
+            id=hold_off.pk,
+            text=f"{sentence(hold_off.kind)} {area_hold_offs.where(hold_off)}, by "
+            f"{hold_off.declared_by}",
+        )
+        for hold_off in area_hold_offs.lasting(now)
+        .select_related("program")
+        .prefetch_related("feeders")
+        .order_by("id")
+    )
+    waiting = EnvelopeChange.objects.filter(status=EnvelopeChangeStatus.PROPOSED)
+    proposals = waiting.count()
     return shapes.Actions(
         stopped=stopped,
-        everything_is_stopped=any(one.program_id is None for one in stopped),
+        everything_is_stopped=any(
+            one.program_id is None and one.feeder_id is None for one in stopped
+        ),
         can_end=can_end,
+        areas=areas,
+        proposals=proposals,
         key=" ".join(
-            [f"stopped:{one.program_id}" for one in stopped]
+            [f"stopped:{one.program_id}:{one.feeder_id}" for one in stopped]
             + [f"end:{pk}" for pk, _ in can_end]
+            + [f"area:{area.id}" for area in areas]
+            + [f"proposals:{proposals}"]
         ),
     )

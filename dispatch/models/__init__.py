@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dispatch.models.areas import AreaHoldOff
+from dispatch.models.envelope_changes import EnvelopeChange
 from dispatch.models.events import GridClient, GridEvent, GridSignal, Participation
 from dispatch.models.holds import Command, Hold
 from dispatch.models.records import (
@@ -21,6 +22,7 @@ __all__ = [
     "Change",
     "Command",
     "Envelope",
+    "EnvelopeChange",
     "GridClient",
     "GridEvent",
     "GridSignal",

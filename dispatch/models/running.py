@@ -29,11 +29,12 @@ class Envelope(models.Model):
     and not shown by the car yet.
     """
 
+    # Protected: a bound must not go because a feeder was deleted by one hand.
     program = models.OneToOneField(
-        Program, on_delete=models.CASCADE, null=True, blank=True
+        Program, on_delete=models.PROTECT, null=True, blank=True
     )
     feeder = models.OneToOneField(
-        Feeder, on_delete=models.CASCADE, null=True, blank=True
+        Feeder, on_delete=models.PROTECT, null=True, blank=True
     )
     max_kw = models.FloatField()
     max_cars = models.PositiveIntegerField()

@@ -34,7 +34,7 @@ SHEETS = (
 @require_GET
 def live_page(request: HttpRequest) -> HttpResponse:
     """Show what happens now; the stream keeps it so."""
-    _let_watch(request)
+    let_watch(request)
     picture = live.picture(clock.now())
     return render(
         request,
@@ -52,7 +52,7 @@ def live_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def actions(request: HttpRequest) -> HttpResponse:
     """Show the buttons alone: asked for when what can be done has changed."""
-    _let_watch(request)
+    let_watch(request)
     return render(
         request,
         "dispatch/actions.html",
@@ -90,7 +90,7 @@ def stop_new_holds(request: HttpRequest) -> HttpResponse:
             "Cars that are held stay held until their event ends; whatever is due is "
             "given back as always.",
         ),
-        done="No new holds from now on.",
+        message="No new holds from now on.",
     )
 
 
@@ -103,7 +103,7 @@ def allow_new_holds(request: HttpRequest) -> HttpResponse:
         switch.allow_new_holds,
         title="Allow new holds",
         consequences=("Running events hold cars again, from the next tick on.",),
-        done="New holds are allowed again.",
+        message="New holds are allowed again.",
     )
 
 
@@ -111,13 +111,13 @@ def allow_new_holds(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
     """Ask once more, then end a running event and give back what it took."""
-    _let_operate(request)
+    let_operate(request)
     event = get_object_or_404(
         GridEvent.objects.running().select_related("program"), pk=event_id
     )
     form = WhyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        return _done(
+        return done(
             request,
             lambda: grid_events.end_early(
                 event,
@@ -128,7 +128,7 @@ def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
             f"Event {event.pk} ends now; its cars are being given back.",
         )
     held = event.participations.filter(hold__status__in=OPEN_HOLD).count()
-    return _confirm(
+    return confirm(
         request,
         form,
         title=f"End event {event.pk} of {event.program} early",
@@ -155,7 +155,7 @@ def approve(request: HttpRequest, event_id: int) -> HttpResponse:
     form = ApproveForm(request.POST or None, initial={"version": event.version})
     if request.method == "POST" and form.is_valid():
         event.version = form.cleaned_data["version"]  # what this person looked at
-        return _done(
+        return done(
             request,
             lambda: grid_events.approve(
                 event,
@@ -166,7 +166,7 @@ def approve(request: HttpRequest, event_id: int) -> HttpResponse:
             f"Event {event.pk} is approved and starts by itself.",
         )
     target = "all it can hold" if event.target_kw is None else f"{event.target_kw:g} kW"
-    return _confirm(
+    return confirm(
         request,
         form,
         title=f"Approve event {event.pk} of {event.program}",
@@ -194,7 +194,7 @@ def try_again(request: HttpRequest, hold_id: int) -> HttpResponse:
             "The car gets one more start. If it ignores that one too, it comes back "
             "to this list.",
         ),
-        done="{car} is being started again.",
+        message="{car} is being started again.",
     )
 
 
@@ -212,7 +212,7 @@ def close_hold(request: HttpRequest, hold_id: int) -> HttpResponse:
             "Nothing is owed to the car any more and its alarm goes out. Do this only "
             "when the car was seen to charge, or its customer said that all is well.",
         ),
-        done="Nothing is owed to {car} any more.",
+        message="Nothing is owed to {car} any more.",
     )
 
 
@@ -227,12 +227,12 @@ def may_operate(user: User | AnonymousUser) -> bool:
     return user.is_active and user.has_perm("dispatch.operate_gridevent")
 
 
-def _let_watch(request: HttpRequest) -> None:
+def let_watch(request: HttpRequest) -> None:
     if not may_watch(request.user):
         raise PermissionDenied
 
 
-def _let_operate(request: HttpRequest) -> None:
+def let_operate(request: HttpRequest) -> None:
     if not may_operate(request.user):
         raise PermissionDenied
 
@@ -243,23 +243,24 @@ def _switch(
     *,
     title: str,
     consequences: tuple[str, ...],
-    done: str,
+    message: str,
 ) -> HttpResponse:
-    _let_operate(request)
+    let_operate(request)
     form = WhichHoldsForm(request.POST or None, initial=request.GET.dict())
     if request.method == "POST" and form.is_valid():
         program: Program | None = form.cleaned_data["program"]
-        return _done(
+        return done(
             request,
             lambda: act(
                 program=program,
+                feeder=form.cleaned_data["feeder"],
                 actor=request.user.get_username(),
                 why=form.cleaned_data["why"],
                 now=clock.now(),
             ),
-            done,
+            message,
         )
-    return _confirm(request, form, title=title, verb=title, consequences=consequences)
+    return confirm(request, form, title=title, verb=title, consequences=consequences)
 
 
 def _resolve(
@@ -270,9 +271,9 @@ def _resolve(
     title: str,
     verb: str,
     consequences: tuple[str, ...],
-    done: str,
+    message: str,
 ) -> HttpResponse:
-    _let_operate(request)
+    let_operate(request)
     hold = get_object_or_404(
         Hold.objects.select_related("vehicle", "event"),
         pk=hold_id,
@@ -280,7 +281,7 @@ def _resolve(
     )
     form = WhyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        return _done(
+        return done(
             request,
             lambda: act(
                 hold,
@@ -288,9 +289,9 @@ def _resolve(
                 why=form.cleaned_data["why"],
                 now=clock.now(),
             ),
-            done.format(car=hold.vehicle),
+            message.format(car=hold.vehicle),
         )
-    return _confirm(
+    return confirm(
         request,
         form,
         title=title.format(car=hold.vehicle),
@@ -299,23 +300,28 @@ def _resolve(
     )
 
 
-def _confirm(
+def confirm(
     request: HttpRequest,
     form: WhyForm,
     *,
     title: str,
     verb: str,
     consequences: tuple[str, ...],
+    back: str = "live",
 ) -> HttpResponse:
+    """Ask once more, with all that follows."""
     return render(
         request,
         "dispatch/confirm.html",
-        {"form": form, "title": title, "verb": verb, "consequences": consequences},
-    )
+        {
+            "form": form, "title": title, "verb": verb, "consequences": consequences,
+            "back": back,
+        },
+    )  # fmt: skip
 
 
-def _done(
-    request: HttpRequest, act: Callable[[], object], message: str
+def done(
+    request: HttpRequest, act: Callable[[], object], message: str, to: str = "live"
 ) -> HttpResponse:
     """Act, wake the loop, and go back to the page that shows what comes of it."""
     try:
@@ -325,4 +331,4 @@ def _done(
     else:
         messages.success(request, message)
         wake(tick)
-    return redirect("live")
+    return redirect(to)

@@ -11,7 +11,15 @@ from django.urls import reverse
 
 from dispatch import alarms
 from dispatch.lifecycle import EventStatus, HoldStatus
-from dispatch.models import Alarm, AuditEntry, Command, Envelope, GridEvent, Hold
+from dispatch.models import (
+    Alarm,
+    AreaHoldOff,
+    AuditEntry,
+    Command,
+    Envelope,
+    GridEvent,
+    Hold,
+)
 from fleets.models import Program, User, Vehicle
 from tests.factories import HOUR, NOW
 
@@ -86,7 +94,7 @@ def test_the_page_shows_the_running_event(
     assert "Evening peak" in html
     assert "16:00 to 18:00 UTC" in html
     assert f'action="{reverse("end-early", args=[event.pk])}"' in html
-    assert html.count("data-act") == 2
+    assert html.count("data-act") == 3
 
 
 def test_the_page_has_nothing_inline(
@@ -111,7 +119,7 @@ def test_a_viewer_sees_buttons_that_do_nothing(
     html = client.get(reverse("live")).content.decode()
 
     assert "data-act" not in html
-    assert html.count(" disabled") == 2
+    assert html.count(" disabled") == 3
     assert "You may look, not act." in html
 
 
@@ -354,3 +362,66 @@ def test_an_operator_who_may_not_approve_does_not(
     response = client.get(reverse("approve-event", args=[pending.pk]))
 
     assert response.status_code == 403
+
+
+def test_an_area_is_kept_free_and_lifted(
+    operator: User, client: Client, make_feeder: Make, set_clock: Make
+) -> None:
+    set_clock(NOW)
+    client.force_login(operator)
+    north = make_feeder("N1")
+
+    client.post(
+        reverse("declare-area"),
+        {"kind": "storm", "feeders": [north.pk], "hours": "2", "why": "gusts"},
+    )
+    hold_off = AreaHoldOff.objects.get()
+    page = client.get(reverse("actions")).content.decode()
+    assert "Storm on N1, by operator" in page
+    assert (hold_off.ends_at, hold_off.reason) == (NOW + 2 * HOUR, "gusts")
+
+    client.post(reverse("lift-area", args=[hold_off.pk]), {"why": "it is calm"})
+
+    hold_off.refresh_from_db()
+    assert (hold_off.ends_at, hold_off.lifted_by) == (NOW, "operator")
+    assert "Storm on N1" not in client.get(reverse("actions")).content.decode()
+
+
+@pytest.mark.parametrize("area", [{}, {"everywhere": "on", "feeders": ["one"]}])
+def test_everywhere_is_said_and_not_guessed(
+    operator: User, client: Client, make_feeder: Make, area: dict[str, Any]
+) -> None:
+    client.force_login(operator)
+    if "feeders" in area:
+        area = {**area, "feeders": [make_feeder().pk]}
+
+    page = client.post(
+        reverse("declare-area"), {"kind": "storm", "why": "gusts", **area}
+    )
+
+    assert "or say that it is everywhere" in page.content.decode()
+    assert not AreaHoldOff.objects.exists()
+
+
+def test_who_only_watches_declares_and_lifts_nothing(
+    make_user: Make, client: Client
+) -> None:
+    client.force_login(make_user("viewer", "dispatch.view_gridevent"))
+
+    for page in (reverse("declare-area"), reverse("lift-area", args=[1])):
+        assert client.post(page, {"why": "let me"}).status_code == 403
+
+
+def test_a_feeder_is_stopped_and_allowed_again(
+    operator: User, client: Client, make_feeder: Make
+) -> None:
+    client.force_login(operator)
+    north = make_feeder("N1")
+
+    client.post(reverse("stop-new-holds"), {"feeder": north.pk, "why": "repair"})
+    page = client.get(reverse("actions")).content.decode()
+    assert "Allow new holds of N1" in page
+    assert "Stop new holds" in page  # everything else may still be stopped
+
+    client.post(reverse("allow-new-holds"), {"feeder": north.pk, "why": "done"})
+    assert Envelope.objects.get(feeder=north).holds_stopped_at is None
