@@ -44,11 +44,13 @@ PROGRAM_BOUNDS = {
     "max_holds_per_day": "Holds per car and day",
 }
 WHOLE = ("max_cars", "restoring_max_cars", "max_holds_per_day")
-# Without a number: as for holding, or no cap.
-MAY_BE_EMPTY = (
-    "restoring_max_kw", "restoring_max_cars", "restoring_max_kw_per_minute",
-    "restore_cap_kw",
-)  # fmt: skip
+# What no number means, where there may be none.
+MAY_BE_EMPTY = {
+    "restoring_max_kw": "as for holding",
+    "restoring_max_cars": "as for holding",
+    "restoring_max_kw_per_minute": "as for holding",
+    "restore_cap_kw": "no cap",
+}
 MOST_CARS = 10_000_000
 MOST_HOLDS_PER_DAY = 24
 

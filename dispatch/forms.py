@@ -70,6 +70,8 @@ class BoundsForm(WhyForm):
                 initial=now[name],
                 required=name not in envelope_changes.MAY_BE_EMPTY,
                 min_value=0,
+                help_text=envelope_changes.MAY_BE_EMPTY.get(name, "")
+                and f"Empty: {envelope_changes.MAY_BE_EMPTY[name]}.",
             )
         self.order_fields([*self._names, "why"])
 

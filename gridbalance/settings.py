@@ -197,6 +197,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "EventStatus": "dispatch.lifecycle.EventStatus",
         "EventKind": "dispatch.lifecycle.EventKind",
+        "AreaKind": "dispatch.lifecycle.AreaKind",
         "ParticipationStatus": "dispatch.lifecycle.ParticipationStatus",
         "HoldStatus": "dispatch.lifecycle.HoldStatus",
     },

@@ -19,9 +19,12 @@ from dispatch.api.problems import CONTENT_TYPE, Problem, problem
 from dispatch.api.serializers import (
     Amendment,
     Approval,
+    AreaHoldOffShape,
     Cancellation,
     EventDetail,
     EventSummary,
+    Lifting,
+    NewAreaHoldOff,
     NewEvent,
     NewOptOut,
     OptOut,
@@ -74,7 +77,7 @@ MEANINGS = {
     400: "Something is wrong with the request: `errors` names each field.",
     401: "No valid access token.",
     403: "The token lacks the scope, or the person the right.",
-    404: "There is no such event.",
+    404: "There is nothing with this number.",
     405: "Not this method here.",
     406: "Only JSON is spoken here.",
     409: "The event's version or status does not allow it.",
@@ -178,4 +181,30 @@ APPROVE = extend_schema(
     tags=["events"],
     request=Approval,
     responses=_answers({200: EventDetail}, *WITH_BODY, 404, 409),
+)
+
+STORM = OpenApiExample(
+    "storm on two feeders",
+    {"kind": "storm", "feeders": ["N1", "N2"], "reason": "gusts of 40 m/s"},
+    request_only=True,
+)
+LIST_AREAS = extend_schema(
+    operation_id="list_area_hold_offs",
+    tags=["areas"],
+    responses=_answers({200: AreaHoldOffShape(many=True)}, *ALWAYS),
+)
+DECLARE_AREA = extend_schema(
+    operation_id="declare_area_hold_off",
+    tags=["areas"],
+    parameters=[KEY],
+    request=NewAreaHoldOff,
+    responses=_answers({201: AreaHoldOffShape}, *WITH_BODY, 422),
+    examples=[STORM],
+)
+LIFT_AREA = extend_schema(
+    operation_id="lift_area_hold_off",
+    tags=["areas"],
+    parameters=[KEY],
+    request=Lifting,
+    responses=_answers({200: AreaHoldOffShape}, *WITH_BODY, 404, 409, 422),
 )

@@ -17,9 +17,15 @@ from dispatch.api.fields import (
     WholeField,
 )
 from dispatch.event_rules import listed
-from dispatch.lifecycle import EventKind, EventStatus, HoldStatus, ParticipationStatus
-from dispatch.models import GridEvent
-from fleets.models import Feeder, Program, Vehicle
+from dispatch.lifecycle import (
+    AreaKind,
+    EventKind,
+    EventStatus,
+    HoldStatus,
+    ParticipationStatus,
+)
+from dispatch.models import AreaHoldOff, GridEvent
+from fleets.models import Feeder, Program, Substation, Vehicle
 
 MOST_FEEDERS = 1_000
 MOST_VEHICLES = 100_000
@@ -80,12 +86,7 @@ class NewEvent(EventChanges):
 
     def validate_program(self, code: str) -> Program:
         """Return the program."""
-        program = Program.objects.filter(code=code).first()
-        if program is None:
-            raise serializers.ValidationError(
-                f"There is no program {code!r}.", code="unknown"
-            )
-        return program
+        return program_of(code)
 
 
 class Amendment(EventChanges):
@@ -103,6 +104,10 @@ class Approval(StrictSerializer):
     version = WholeField(
         min_value=1, max_value=2**31 - 1, help_text="The version that you saw."
     )
+
+
+class Lifting(StrictSerializer):
+    reason = TextField(required=False, allow_blank=True, max_length=200)
 
 
 class Cancellation(StrictSerializer):
@@ -208,6 +213,16 @@ class EventDetail(EventSummary):
         return sorted(vehicle.pk for vehicle in event.vehicles.all())
 
 
+def program_of(code: str) -> Program:
+    """Return the program with a code, or raise what to tell the client."""
+    program = Program.objects.filter(code=code).first()
+    if program is None:
+        raise serializers.ValidationError(
+            f"There is no program {code!r}.", code="unknown"
+        )
+    return program
+
+
 def _all(name: str, keys: Iterable[Any], known: dict[Any, Any]) -> list[Any]:
     keys = list(keys)
     if unknown := [key for key in dict.fromkeys(keys) if key not in known]:
@@ -215,3 +230,80 @@ def _all(name: str, keys: Iterable[Any], known: dict[Any, Any]) -> list[Any]:
             f"There are no such {name}: {listed(unknown)}.", code="unknown"
         )
     return [known[key] for key in keys]
+
+
+class NewAreaHoldOff(StrictSerializer):
+    """An area to be kept free of holds. Nothing named is refused: say `everywhere`."""
+
+    kind = serializers.ChoiceField(choices=AreaKind.choices)
+    program = TextField(
+        max_length=50, required=False, help_text="The program's code; left out: all."
+    )
+    feeders = serializers.ListField(
+        child=TextField(),
+        required=False,
+        max_length=MOST_FEEDERS,
+        help_text="Codes of feeders.",
+    )
+    substations = serializers.ListField(
+        child=TextField(),
+        required=False,
+        max_length=MOST_FEEDERS,
+        help_text="Codes of substations: all feeders that they have now.",
+    )
+    everywhere = serializers.BooleanField(default=False)
+    starts_at = MomentField(required=False, help_text="Left out: now.")
+    ends_at = MomentField(required=False, help_text="Left out: until it is lifted.")
+    reason = TextField(max_length=200)
+
+    def validate_program(self, code: str) -> Program:
+        """Return the program."""
+        return program_of(code)
+
+    def validate_feeders(self, codes: list[str]) -> list[Feeder]:
+        """Return the feeders."""
+        known = {row.code: row for row in Feeder.objects.filter(code__in=codes)}
+        return _all("feeders", codes, known)
+
+    def validate_substations(self, codes: list[str]) -> list[Substation]:
+        """Return the substations."""
+        known = {row.code: row for row in Substation.objects.filter(code__in=codes)}
+        return _all("substations", codes, known)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse to guess whether nothing named means everywhere."""
+        named = bool(attrs.get("feeders") or attrs.get("substations"))
+        if named == attrs["everywhere"]:
+            raise serializers.ValidationError(
+                {"everywhere": "Name feeders or substations, or say everywhere."},
+                code="ambiguous",
+            )
+        return attrs
+
+
+class AreaHoldOffShape(serializers.ModelSerializer[AreaHoldOff]):
+    """An area on hold-off."""
+
+    program = serializers.SerializerMethodField()
+    everywhere = serializers.BooleanField(source="is_everywhere")
+    feeders = serializers.SerializerMethodField()
+    starts_at = MomentField()
+    ends_at = MomentField(allow_null=True)
+    declared_at = MomentField()
+    lifted_at = MomentField(allow_null=True)
+
+    class Meta:
+        model = AreaHoldOff
+        fields = (
+            "id", "kind", "program", "everywhere", "feeders", "reason", "starts_at",
+            "ends_at", "declared_at", "declared_by", "lifted_at", "lifted_by",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field({"type": "string", "nullable": True})
+    def get_program(self, hold_off: AreaHoldOff) -> str | None:
+        return hold_off.program.code if hold_off.program else None
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_feeders(self, hold_off: AreaHoldOff) -> list[str]:
+        return sorted(feeder.code for feeder in hold_off.feeders.all())

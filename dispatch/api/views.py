@@ -48,20 +48,12 @@ from fleets.wake import wake
 ETAG = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 
 
-class EventView(GenericAPIView[GridEvent]):
-    """What all doors to events share."""
+class GridView(GenericAPIView[Any]):
+    """What all doors of grid systems share."""
 
     authentication_classes: Sequence[type[BaseAuthentication]] = (GridAuthentication,)
     permission_classes: Sequence[type[BasePermission]] = (MachineHasScope,)
     parser_classes = (StrictJSONParser,)
-    lookup_url_kwarg = "event_id"
-
-    def get_queryset(self) -> QuerySet[GridEvent]:
-        return GridEvent.objects.select_related("program").prefetch_related("feeders")
-
-    def event(self) -> GridEvent:
-        """Return the event of this address, or raise 404."""
-        return get_object_or_404(self.get_queryset(), pk=self.kwargs["event_id"])
 
     def checked(self, serializer_class: type[drf.Serializer[Any]]) -> dict[str, Any]:
         """Return the body's values, or raise everything that is wrong with it."""
@@ -77,6 +69,19 @@ class EventView(GenericAPIView[GridEvent]):
             body=self.request.data,
             received_at=now,
         )
+
+
+class EventView(GridView):
+    """What all doors to events share."""
+
+    lookup_url_kwarg = "event_id"
+
+    def get_queryset(self) -> QuerySet[GridEvent]:
+        return GridEvent.objects.select_related("program").prefetch_related("feeders")
+
+    def event(self) -> GridEvent:
+        """Return the event of this address, or raise 404."""
+        return get_object_or_404(self.get_queryset(), pk=self.kwargs["event_id"])
 
     def shown(self, event: GridEvent) -> dict[str, Any]:
         """Return the event's body, with what has come of it."""

@@ -230,7 +230,7 @@ def _decide(
 def _proposal(request: HttpRequest, change: EnvelopeChange) -> Proposal:
     words = envelope_changes.words_of(change.envelope)
     lines = tuple(
-        Line(words.get(name, name), _value(change.before[name]), _value(value))
+        Line(words[name], _value(name, change.before[name]), _value(name, value))
         for name, value in change.after.items()
         if value != change.before[name]
     )
@@ -241,15 +241,19 @@ def _proposal(request: HttpRequest, change: EnvelopeChange) -> Proposal:
 def _bounds(row: Envelope) -> tuple[Line, ...]:
     words = envelope_changes.words_of(row)
     bounds = envelope_changes.bounds_of(row)
-    return tuple(Line(words[name], _value(value)) for name, value in bounds.items())
+    return tuple(
+        Line(words[name], _value(name, value)) for name, value in bounds.items()
+    )
 
 
-def _value(value: float | None) -> str:
-    return "none of its own" if value is None else f"{value:,g}"
+def _value(name: str, value: float | None) -> str:
+    if value is None:
+        return envelope_changes.MAY_BE_EMPTY[name]
+    return f"{value:,.12g}"  # a bound is shown whole, never as 1e+06
 
 
 def _of(row: Envelope) -> str:
-    return str(row.program or row.feeder or "everything")
+    return str(row.program or row.feeder or "Everything")
 
 
 def _person(request: HttpRequest) -> User:
