@@ -7,18 +7,20 @@ that stops new holds. Restores are claimed first and may draw on the reserve.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 
+from dispatch import gauges
+from dispatch.metering import ALL, Meter, Scope
 from dispatch.models import Sender
 from fleets.providers import makes, throttle
 from fleets.providers.base import VehicleKey
+from fleets.providers.throttle import Budget
 from fleets.transactions import retried
 
 
@@ -88,153 +90,258 @@ WANTED = f"""
     )
 """  # noqa: S608  (constant text)
 
-# Candidates in order, cut to what each make has left; then locked in id order, leaving
-# to others what they hold; then moved, with the car's call and the history in the same
-# statement.
-CLAIM = """
-with candidate as (
-    select c.id, v.make,
-        row_number() over (partition by v.make order by {order}) as turn
-    from dispatch_command c
-    join fleets_vehicle v on v.id = c.vehicle_id
-    join dispatch_hold h on h.id = c.hold_id
-    join fleets_vehiclebucket b on b.vehicle_id = c.vehicle_id
-    where {due} and {vehicle_may}
-    order by {order}
-    limit %(room)s
-), locked as (
-    select c.id, c.status from dispatch_command c
-    join candidate on candidate.id = c.id
-    where turn <= coalesce((%(makes_left)s::jsonb ->> make)::int, 1000000000)
-        and {due}
-    order by c.id
-    for no key update of c skip locked
-), moved as (
+# The first candidates of an index that is in their order, locked for this claim alone;
+# what another sender holds is left to it. Scopes that admit nothing more are left out,
+# so that theirs do not stand before everybody else's.
+CANDIDATES = """
+select c.id, c.vehicle_id, c.hold_id, v.external_id, a.external_id, v.make, c.kind,
+    c.percent, c.is_restore, c.attempt + {calls}, c.may_have_landed,
+    g.program_id, v.feeder_id, coalesce(nullif(h.power_kw, 0), v.usual_power_kw)
+from dispatch_command c
+join dispatch_hold h on h.id = c.hold_id
+join dispatch_gridevent g on g.id = c.event_id
+join fleets_vehicle v on v.id = c.vehicle_id
+join fleets_provideraccount a on a.id = v.account_id
+join fleets_vehiclebucket b on b.vehicle_id = c.vehicle_id
+where {due} and {vehicle_may}
+    and v.make <> all(%(makes_shut)s)
+    and g.program_id <> all(%(programs_shut)s)
+    and coalesce(v.feeder_id, 0) <> all(%(feeders_shut)s)
+order by {order}
+limit %(room)s
+for no key update of c skip locked
+"""
+# Moved, with the car's call and the history in the same statement.
+TAKE = """
+with moved as (
     update dispatch_command c set {moved}
-    from locked where c.id = locked.id
-    returning c.id, c.vehicle_id, c.hold_id, c.kind, c.percent, c.is_restore,
-        c.attempt, c.may_have_landed
+    where c.id = any(%(ids)s)
+    returning c.id, c.vehicle_id
 ), spent as (
     update fleets_vehiclebucket b set {vehicle_spend}
     from moved where b.vehicle_id = moved.vehicle_id
 ){told}
-select moved.id, moved.vehicle_id, moved.hold_id, v.external_id, a.external_id, v.make,
-    moved.kind, moved.percent, moved.is_restore, moved.attempt, moved.may_have_landed
-from moved
-join fleets_vehicle v on v.id = moved.vehicle_id
-join fleets_provideraccount a on a.id = v.account_id
+select count(*) from moved
 """
 TOLD = """, told as (
     insert into dispatch_change (at, subject, subject_id, before, after, reason)
     select %(now)s, 'command', moved.id, 'queued', 'sending', '' from moved
 )"""
-SEND = {
-    "moved": """
-        status = 'sending', sender_id = %(sender)s, attempt = c.attempt + 1,
-        sent_at = %(now)s, reads = 0
-    """,
-    "told": TOLD,
-    "vehicle_may": throttle.VEHICLE_MAY,
-    "vehicle_spend": throttle.VEHICLE_SPEND,
-}
-RESTORES = CLAIM.format(
-    due=f"""
-        c.status = 'queued' and c.is_restore and c.due_at <= %(now)s
-        and not exists ({DARK})
-    """,
-    order="h.latest_start_at nulls last, c.due_at, c.id",
-    **SEND,
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the three things that a claim looks for."""
+
+    candidates: str
+    take: str
+    is_restore: bool = False
+    is_read: bool = False
+
+
+# By the index `command_due`, which has the restores first, least slack first.
+IN_ORDER = "c.is_restore, c.latest_start_at, c.due_at, c.id"
+TAKE_TO_SEND = TAKE.format(
+    moved="status = 'sending', sender_id = %(sender)s, attempt = c.attempt + 1,"
+    " sent_at = %(now)s, reads = 0",
+    told=TOLD,
+    vehicle_spend=throttle.VEHICLE_SPEND,
 )
-STOPS = CLAIM.format(
-    due=f"""
-        c.status = 'queued' and not c.is_restore and c.due_at <= %(now)s and {WANTED}
-    """,
-    order="c.due_at, c.id",
-    **SEND,
+RESTORES = Kind(
+    CANDIDATES.format(
+        calls=1,
+        due=f"c.status = 'queued' and c.is_restore and c.due_at <= %(now)s"
+        f" and not exists ({DARK})",
+        order=IN_ORDER,
+        vehicle_may=throttle.VEHICLE_MAY,
+    ),
+    TAKE_TO_SEND,
+    is_restore=True,
+)
+STOPS = Kind(
+    CANDIDATES.format(
+        calls=1,
+        due=f"c.status = 'queued' and not c.is_restore and c.due_at <= %(now)s"
+        f" and {WANTED}",
+        order=IN_ORDER,
+        vehicle_may=throttle.VEHICLE_MAY,
+    ),
+    TAKE_TO_SEND,
 )
 # A read is its own lease: should it get lost, the next one is due at `read_due_at`.
-READS = CLAIM.format(
-    due="c.status in ('unknown', 'accepted') and c.read_due_at <= %(now)s",
-    order="c.read_due_at, c.id",
-    moved="""
-        reads = c.reads + 1,
-        read_due_at = %(now)s + make_interval(
-            secs => %(read_again)s * power(2, least(c.reads, 5)))
-    """,
-    told="",
-    vehicle_may=throttle.VEHICLE_MAY,
-    vehicle_spend=throttle.VEHICLE_SPEND,
+READS = Kind(
+    CANDIDATES.format(
+        calls=0,
+        due="c.status in ('unknown', 'accepted') and c.read_due_at <= %(now)s",
+        order="c.read_due_at, c.id",
+        vehicle_may=throttle.VEHICLE_MAY,
+    ),
+    TAKE.format(
+        moved="""
+            reads = c.reads + 1,
+            read_due_at = %(now)s + make_interval(
+                secs => %(read_again)s * power(2, least(c.reads, 5)))
+        """,
+        told="",
+        vehicle_spend=throttle.VEHICLE_SPEND,
+    ),
+    is_read=True,
 )
 # Between two reads of the same car, doubling; simulated seconds.
 READ_AGAIN_SECONDS = 120.0
 
 
-def anything_due(now: datetime) -> bool:
-    """Say whether a claim could find something: most of the time it could not."""
+def due(now: datetime) -> list[Kind]:
+    """Return the kinds of which a claim could find something: mostly none."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             select exists (
-                select from dispatch_command where status = 'queued' and due_at <= %s
-            ) or exists (
                 select from dispatch_command
-                where status in ('unknown', 'accepted') and read_due_at <= %s
+                where status = 'queued' and is_restore and due_at <= %(now)s
+            ), exists (
+                select from dispatch_command
+                where status = 'queued' and not is_restore and due_at <= %(now)s
+            ), exists (
+                select from dispatch_command
+                where status in ('unknown', 'accepted') and read_due_at <= %(now)s
             )
             """,
-            [now, now],
+            {"now": now},
         )
-        (due,) = cursor.fetchone()
-    return bool(due)
+        row = cursor.fetchone()
+    kinds = (RESTORES, STOPS, READS)
+    return [kind for kind, is_due in zip(kinds, row, strict=True) if is_due]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A job, and what its leaving would count against."""
+
+    job: Job
+    program_id: int
+    feeder_id: int | None
+    power_kw: float
+
+
+@dataclass(slots=True)
+class Gate:
+    """What lets one kind of job pass in one claim, and who is shut out by now.
+
+    A scope that refused one car stays shut for the rest of the claim, or smaller cars
+    would overtake those that come first.
+    """
+
+    budget: Budget
+    meter: Meter | None  # a read moves no load
+    makes_shut: list[str] = field(default_factory=list)
+    scopes_shut: set[Scope] = field(default_factory=set)
+
+    @property
+    def is_shut(self) -> bool:
+        """Say whether nobody can pass any more."""
+        return ALL in self.scopes_shut
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Count a candidate in, or shut what had no room for it."""
+        make = candidate.job.make
+        mine = {
+            ALL,
+            Scope(program_id=candidate.program_id),
+            Scope(feeder_id=candidate.feeder_id or 0),
+        }
+        if make in self.makes_shut or mine & self.scopes_shut:
+            return False
+        if not self.budget.has_room_for(make):
+            self.makes_shut.append(make)
+            return False
+        if self.meter is not None:
+            refused_by = self.meter.admit(mine, candidate.power_kw)
+            if refused_by is not None:
+                self.scopes_shut.add(refused_by)
+                return False
+        self.budget.spend(make)
+        return True
 
 
 @retried
-def claim(sender: Sender, *, room: int, now: datetime) -> list[Job]:
-    """Take at most `room` due jobs: restores, then stops, then reads."""
-    with transaction.atomic():
-        if not anything_due(now):
-            return []
-        with throttle.budget(now) as budget:
-            jobs: list[Job] = []
-            for statement, for_restore, is_read in (
-                (RESTORES, True, False),
-                (STOPS, False, False),
-                (READS, False, True),
-            ):
-                calls = min(room - len(jobs), budget.calls(for_restore=for_restore))
-                if calls <= 0:
-                    continue
-                taken = _take(
-                    statement,
-                    {
-                        **throttle.vehicle_parameters(now, for_restore=for_restore),
-                        "room": calls,
-                        "makes_left": json.dumps(budget.makes_left()),
-                        "sender": sender.pk,
-                        "read_again": READ_AGAIN_SECONDS,
-                    },
-                    is_read=is_read,
-                )
-                budget.spend(Counter(job.make for job in taken))
-                jobs += taken
+def claim(
+    sender: Sender, kinds: Sequence[Kind], *, room: int, now: datetime
+) -> list[Job]:
+    """Take at most `room` due jobs of these kinds, in this order."""
+    jobs: list[Job] = []
+    with transaction.atomic(), throttle.budget(now) as budget:
+        for kind in kinds:
+            with _gate(kind, budget, now) as gate:
+                jobs += _take(kind, gate, sender, room=room - len(jobs), now=now)
     return jobs
 
 
-def _take(statement: str, parameters: dict[str, Any], *, is_read: bool) -> list[Job]:
+@contextmanager
+def _gate(kind: Kind, budget: Budget, now: datetime) -> Iterator[Gate]:
+    if kind.is_read:
+        yield Gate(budget, None)
+    else:
+        with gauges.meter(now, for_restore=kind.is_restore) as meter:
+            yield Gate(budget, meter)
+
+
+def _take(
+    kind: Kind, gate: Gate, sender: Sender, *, room: int, now: datetime
+) -> list[Job]:
+    """Take at most `room` jobs of one kind, as far as the gate lets them.
+
+    Those that it refused stood in the place of others, who are looked for again.
+    """
+    parameters = {
+        **throttle.vehicle_parameters(now, for_restore=kind.is_restore),
+        "sender": sender.pk,
+        "read_again": READ_AGAIN_SECONDS,
+    }
+    jobs: list[Job] = []
+    while not gate.is_shut:
+        calls = gate.budget.calls(for_restore=kind.is_restore)
+        most = min(room - len(jobs), calls)
+        if most <= 0:
+            break
+        found = _candidates(kind, gate, {**parameters, "room": most})
+        admitted = [candidate.job for candidate in found if gate.admits(candidate)]
+        if admitted:
+            ids = [job.command_id for job in admitted]
+            with connection.cursor() as cursor:
+                cursor.execute(kind.take, {**parameters, "ids": ids})
+            jobs += admitted
+        if len(admitted) == len(found):
+            break
+    return jobs
+
+
+def _candidates(kind: Kind, gate: Gate, parameters: dict[str, Any]) -> list[Candidate]:
+    shut: dict[str, Any] = {
+        "makes_shut": gate.makes_shut,
+        "programs_shut": [scope.program_id for scope in gate.scopes_shut],
+        "feeders_shut": [s.feeder_id for s in gate.scopes_shut if s.feeder_id],
+    }
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(kind.candidates, {**parameters, **shut})
         return [
-            Job(
-                command_id=row[0],
-                vehicle_id=row[1],
-                hold_id=row[2],
-                key=VehicleKey(row[3], row[4]),
-                make=row[5],
-                kind=row[6],
-                percent=row[7],
-                is_restore=row[8],
-                is_read=is_read,
-                attempt=row[9],
-                may_have_landed=row[10],
+            Candidate(
+                Job(
+                    command_id=row[0],
+                    vehicle_id=row[1],
+                    hold_id=row[2],
+                    key=VehicleKey(row[3], row[4]),
+                    make=row[5],
+                    kind=row[6],
+                    percent=row[7],
+                    is_restore=row[8],
+                    is_read=kind.is_read,
+                    attempt=row[9],
+                    may_have_landed=row[10],
+                ),
+                program_id=row[11],
+                feeder_id=row[12],
+                power_kw=row[13],
             )
             for row in cursor.fetchall()
         ]

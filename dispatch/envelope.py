@@ -45,27 +45,6 @@ class Step:
         )
 
 
-def of(program: Program | None, *, feeder: Feeder | None = None) -> Envelope:
-    """Return the envelope of a program, a feeder or of everything, locked.
-
-    One that is missing is made, with what the installation's settings say.
-
-    The lock lets two events of one moment see each other. Take it after the event's.
-    """
-    envelope, _ = Envelope.objects.select_for_update(
-        no_key=True, of=("self",)
-    ).get_or_create(
-        program=program,
-        feeder=feeder,
-        defaults={
-            "max_kw": settings.ENVELOPE_KW,
-            "max_cars": settings.ENVELOPE_CARS,
-            "max_kw_per_minute": settings.ENVELOPE_KW_PER_MINUTE,
-        },
-    )
-    return envelope
-
-
 def step(program: Program, shape: Shape) -> Step:
     """Return how large an event of this shape could become."""
     target_kw = shape.target_kw
@@ -93,8 +72,8 @@ def excess(program: Program, shape: Shape, *, but: int | None = None) -> str:
     `but` is the event itself, when it is there already. Runs in the transaction that
     writes the event.
     """
-    envelope = of(program)
-    total, others = _together(program, shape, but=but)
+    envelope = Envelope.objects.of(program)
+    total, others = together(program, shape, but=but)
     parts = []
     if total.kw > envelope.max_kw:
         parts.append(f"{total.kw:,.0f} kW of {envelope.max_kw:,.0f} allowed")
@@ -111,7 +90,7 @@ def excess(program: Program, shape: Shape, *, but: int | None = None) -> str:
     return f"Larger than its envelope{along}: {'; '.join(parts)}."[:LONGEST_WORDS]
 
 
-def _together(
+def together(
     program: Program, shape: Shape, *, but: int | None
 ) -> tuple[Step, list[int]]:
     """Return the step of all that may take while this event does, and the others."""

@@ -1,14 +1,12 @@
 """Act on the wire: tokens, claim, many calls at once, outcomes in bulk.
 
 One `run` is one Celery task. It goes on for as long as anything is due or on the wire,
-so a call that hangs holds up nobody: the same run keeps claiming beside it. Between two
-slices of the event loop it speaks to the database; while the loop runs it never does,
-so no transaction is ever open around a call.
+so a call that hangs holds up nobody: the same run keeps claiming beside it. Calls are
+made by the line's thread, rows are written by this one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
@@ -18,44 +16,31 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
-import uvloop
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from dispatch import claims, outcomes
-from dispatch.claims import Job
-from dispatch.lifecycle import CommandKind
+from dispatch.line import Line
 from dispatch.models import Sender
 from dispatch.outcomes import Outcome
 from fleets import clock, telemetry
-from fleets.providers.base import (
-    OutcomeUnknown,
-    Provider,
-    ProviderError,
-    Receipt,
-    Report,
-    TokenStale,
-)
+from fleets.providers.base import ProviderError, Report, TokenStale
 from fleets.transactions import retried
 
 log = structlog.get_logger(__name__)
 
-# A claim that could not be sent by then is put back: the world may have changed.
-SEND_WITHIN_SECONDS = 1.0
-# How long the loop runs before rows are looked at again, at most.
+# How long outcomes are waited for before rows are looked at again, at most.
 SLICE_SECONDS = 0.1
-# Outcomes that come in while others are being written share the next commit.
-GATHER_SECONDS = 0.005
+# A claim costs the same for few as for many: it waits for room for a share of them.
+CLAIM_FROM_SHARE = 0.25
 
 
 @dataclass
 class Sending:
-    """A run's state: its lease, and what it has on the wire."""
+    """A run's state: its lease, and its line."""
 
     sender: Sender
-    provider: Provider
-    loop: asyncio.AbstractEventLoop
-    in_flight: set[asyncio.Task[Outcome]]
+    line: Line
     enlisted_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -65,9 +50,9 @@ class Sending:
         return age > settings.SENDER_HEARTBEAT_SECONDS
 
 
-def run(provider: Provider, *, loop: asyncio.AbstractEventLoop) -> int:
+def run(line: Line) -> int:
     """Send whatever is due until nothing is, and return how many calls were made."""
-    sending = Sending(_enlist(), provider, loop, set())
+    sending = Sending(_enlist(), line)
     calls = 0
     try:
         # One process has one run at a time: what it holds now, a broken run left.
@@ -76,13 +61,13 @@ def run(provider: Provider, *, loop: asyncio.AbstractEventLoop) -> int:
             if sending.lease_is_due:
                 sending.sender = _enlist()
                 sending.enlisted_at = time.monotonic()
-            sent = _send(sending)
-            calls += sent
-            if not sending.in_flight:
-                if not sent:
+            claimed = _send(sending)
+            calls += claimed
+            if not line.in_flight:
+                if not claimed:
                     return calls
                 continue  # all that was claimed had been overtaken
-            done = _wait(sending)
+            done = line.collect(timeout=SLICE_SECONDS)
             if done:
                 _record(sending, done)
     finally:
@@ -94,69 +79,28 @@ def _send(sending: Sending) -> int:
 
     The token comes first: a claim without one would spend calls on nothing.
     """
-    room = settings.FANOUT_IN_FLIGHT - len(sending.in_flight)
+    line = sending.line
+    room = settings.FANOUT_IN_FLIGHT - line.in_flight
     now = clock.now()
-    if room <= 0 or not claims.anything_due(now):
+    if room < settings.FANOUT_IN_FLIGHT * CLAIM_FROM_SHARE:
+        return 0
+    due = claims.due(now)
+    if not due:
         return 0
     try:
-        sending.provider.fresh_token(now)
+        line.provider.fresh_token(now)
     except ProviderError as error:
         log.warning("no_token", code=error.code)
         return 0
     claimed_at = time.monotonic()
-    jobs = claims.claim(sending.sender, room=room, now=now)
+    jobs = claims.claim(sending.sender, due, room=room, now=now)
     wanted = claims.still_wanted(jobs, now=clock.now())
-    overtaken = [job for job in jobs if job not in wanted]
-    outcomes.withdraw(overtaken, sender=sending.sender, now=now)
-    for job in wanted:
-        sending.in_flight.add(
-            sending.loop.create_task(_call(sending.provider, job, claimed_at))
-        )
+    line.send(wanted, claimed_at=claimed_at)
+    if len(wanted) < len(jobs):
+        leaving = {job.command_id for job in wanted}
+        overtaken = [job for job in jobs if job.command_id not in leaving]
+        outcomes.withdraw(overtaken, sender=sending.sender, now=now)
     return len(jobs)
-
-
-def _wait(sending: Sending) -> list[Outcome]:
-    """Let the calls go on until some have ended, for a moment at most."""
-
-    async def some() -> set[asyncio.Task[Outcome]]:
-        done, _ = await asyncio.wait(
-            sending.in_flight,
-            timeout=SLICE_SECONDS,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if done:
-            await asyncio.sleep(GATHER_SECONDS)
-        return {task for task in sending.in_flight if task.done()}
-
-    done = sending.loop.run_until_complete(some())
-    sending.in_flight -= done
-    return [task.result() for task in done]
-
-
-async def _call(provider: Provider, job: Job, claimed_at: float) -> Outcome:
-    """Make one call; whatever happens becomes an outcome."""
-    if time.monotonic() - claimed_at > SEND_WITHIN_SECONDS:
-        return Outcome(job, None, clock.real_now())
-    result: Receipt | Report | ProviderError
-    try:
-        result = await _ask(provider, job)
-    except ProviderError as error:
-        result = error
-    except Exception as error:
-        log.exception("call_broke", command=job.command_id)
-        result = OutcomeUnknown(type(error).__name__)
-    return Outcome(job, result, clock.real_now())
-
-
-async def _ask(provider: Provider, job: Job) -> Receipt | Report:
-    if job.is_read:
-        return await provider.read(job.key)
-    if job.kind == CommandKind.STOP:
-        return await provider.stop_charging(job.key)
-    if job.kind == CommandKind.START:
-        return await provider.start_charging(job.key)
-    assert job.percent is not None
-    return await provider.set_charge_limit(job.key, job.percent)
 
 
 def _record(sending: Sending, done: Sequence[Outcome]) -> None:
@@ -185,7 +129,7 @@ def _record(sending: Sending, done: Sequence[Outcome]) -> None:
 
 def _renew(sending: Sending) -> None:
     try:
-        sending.provider.renew_token(clock.now())
+        sending.line.provider.renew_token(clock.now())
     except ProviderError as error:
         log.warning("no_token", code=error.code)
 
@@ -216,9 +160,8 @@ def _leave(sending: Sending) -> None:
 
     If not even that can be written, the next run of this process does it.
     """
-    if sending.in_flight:
-        for task in sending.in_flight:
-            task.cancel()
+    if sending.line.in_flight:
+        sending.line.drop()
         outcomes.bury([sending.sender.pk], now=clock.now())
 
 
@@ -246,20 +189,9 @@ def bury_dead_senders(*, now: datetime) -> int:
     return buried
 
 
-# By process id, so that a forked child begins with nothing of its parent's.
-_loops: dict[int, asyncio.AbstractEventLoop] = {}
+# By process id: a forked child is a sender of its own.
 _ids: dict[int, uuid.UUID] = {}
 
 
 def _id_of_this_process() -> uuid.UUID:
     return _ids.setdefault(os.getpid(), uuid.uuid4())
-
-
-def loop_of_this_process() -> asyncio.AbstractEventLoop:
-    """Return the event loop that this process sends with; a forked child has its own.
-
-    It lives as long as the process, and so does the HTTP client bound to it.
-    """
-    if os.getpid() not in _loops:
-        _loops[os.getpid()] = uvloop.new_event_loop()
-    return _loops[os.getpid()]

@@ -24,7 +24,7 @@ from dispatch.lifecycle import (
     EventStatus,
     ParticipationStatus,
 )
-from dispatch.models import GridEvent, GridSignal, Hold, Participation
+from dispatch.models import Envelope, GridEvent, GridSignal, Hold, Participation
 from fleets.models import Enrolment, Feeder, Program, Vehicle
 
 NOT_BEGUN = (EventStatus.DRAFT, EventStatus.PENDING, EventStatus.SCHEDULED)
@@ -101,7 +101,14 @@ def approve(event: GridEvent, *, actor: str, now: datetime, why: str = "") -> Gr
             raise NotAllowed("Whoever wrote or amended an event cannot approve it.")
         if locked.ends_at <= now:
             raise WrongMoment("The event's end has passed.")
-        _move(locked, EventStatus.SCHEDULED, now, f"approved by {actor}")
+        step, _ = envelope.together(
+            locked.program, event_rules.shape_of(locked), but=locked.pk
+        )
+        _move(
+            locked, EventStatus.SCHEDULED, now, f"approved by {actor}",
+            approved_kw=step.kw, approved_cars=step.cars,
+            approved_kw_per_minute=step.kw_per_minute,
+        )  # fmt: skip
         audit.write_event(
             "approve", locked, actor, now, why=why or locked.pending_reason
         )

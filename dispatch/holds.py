@@ -198,6 +198,7 @@ def _start_of(hold: Hold, *, now: datetime) -> Command:
         is_restore=True,
         created_at=now,
         due_at=now,
+        latest_start_at=hold.latest_start_at,
     )
 
 

@@ -6,6 +6,7 @@ was declared dead finds its row moved on, and falls.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,13 +53,14 @@ class Outcome:
 # Locked in id order, moved, told: one statement for any number of outcomes.
 RECORD = """
 with outcome as (
-    select * from unnest(
-        %(ids)s::bigint[], %(attempts)s::int[], %(statuses)s::text[],
-        %(due)s::timestamptz[], %(reads)s::timestamptz[], %(answered)s::timestamptz[],
-        %(landed)s::boolean[], %(codes)s::text[], %(requests)s::text[],
-        %(unsent)s::boolean[]
-    ) as o (id, attempt, status, due_at, read_due_at, answered_at, may_have_landed,
-        code, request_id, unsent)
+    select id, attempt, status, code, request_id, may_have_landed, unsent,
+        to_timestamp(due_at) as due_at, to_timestamp(read_due_at) as read_due_at,
+        to_timestamp(answered_at) as answered_at
+    from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
+        id bigint, attempt int, status text, code text, request_id text,
+        may_have_landed boolean, unsent boolean, due_at float8, read_due_at float8,
+        answered_at float8
+    )
 ), locked as (
     select c.id from dispatch_command c join outcome o using (id)
     where c.status = 'sending' and c.sender_id = %(sender)s and c.attempt = o.attempt
@@ -97,8 +99,9 @@ def record(done: Sequence[Outcome], *, sender: Sender, now: datetime) -> None:
             continue  # its report is a reading; the command waits for that
         answered_at = timeline.at(outcome.answered_real)
         decided.append((outcome, _decide(outcome), answered_at))
+    owing = [row for row in decided if _changes_the_hold(row[0], row[1])]
     with transaction.atomic():
-        _lock_holds([outcome.job.hold_id for outcome, _, _ in decided])
+        _lock_holds([outcome.job.hold_id for outcome, _, _ in owing])
         _lock_participations(
             [o.job.hold_id for o, decision, _ in decided if decision.nothing_taken]
         )
@@ -109,6 +112,12 @@ def record(done: Sequence[Outcome], *, sender: Sender, now: datetime) -> None:
     if len(won) < len(decided):
         log.warning("outcomes_too_late", count=len(decided) - len(won))
     log.info("outcomes", **Counter(str(decision.status) for _, decision, _ in decided))
+
+
+def _changes_the_hold(outcome: Outcome, decision: Decision) -> bool:
+    """Say whether an outcome touches its hold's row, which is locked before."""
+    may_land_late = decision.status == CommandStatus.UNKNOWN
+    return decision.nothing_taken or (may_land_late and not outcome.job.is_restore)
 
 
 def _decide(outcome: Outcome) -> Decision:
@@ -136,39 +145,33 @@ def _move(
     """Move the commands on; return the ids of those that were still ours."""
     if not decided:
         return set()
-    decisions = [decision for _, decision, _ in decided]
+    rows = [
+        {
+            "id": outcome.job.command_id,
+            "attempt": outcome.job.attempt,
+            "status": decision.status,
+            "code": decision.code,
+            "request_id": decision.request_id,
+            "may_have_landed": decision.may_have_landed,
+            "unsent": outcome.result is None,
+            "due_at": _after(now, decision.wait_seconds)
+            if decision.status == CommandStatus.QUEUED
+            else None,
+            "read_due_at": _after(now, decision.read_seconds),
+            "answered_at": None if outcome.result is None else answered_at.timestamp(),
+        }
+        for outcome, decision, answered_at in decided
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
-            RECORD,
-            {
-                "ids": [outcome.job.command_id for outcome, _, _ in decided],
-                "attempts": [outcome.job.attempt for outcome, _, _ in decided],
-                "statuses": [str(decision.status) for decision in decisions],
-                "due": [
-                    now + timedelta(seconds=decision.wait_seconds)
-                    if decision.status == CommandStatus.QUEUED
-                    else None
-                    for decision in decisions
-                ],
-                "reads": [
-                    None
-                    if decision.read_seconds is None
-                    else now + timedelta(seconds=decision.read_seconds)
-                    for decision in decisions
-                ],
-                "answered": [
-                    None if outcome.result is None else answered_at
-                    for outcome, _, answered_at in decided
-                ],
-                "landed": [decision.may_have_landed for decision in decisions],
-                "codes": [decision.code for decision in decisions],
-                "requests": [decision.request_id for decision in decisions],
-                "unsent": [outcome.result is None for outcome, _, _ in decided],
-                "sender": sender.pk,
-                "now": now,
-            },
+            RECORD, {"outcomes": json.dumps(rows), "sender": sender.pk, "now": now}
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+def _after(now: datetime, seconds: float | None) -> float | None:
+    """Return a moment some seconds from now, as seconds since 1970."""
+    return None if seconds is None else now.timestamp() + seconds
 
 
 def _follow_up(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
+from django.conf import settings
 from django.db import models, transaction
 
 from dispatch.lifecycle import (
@@ -20,11 +21,13 @@ from dispatch.lifecycle import (
 if TYPE_CHECKING:
     from dispatch.models import (  # noqa: F401
         Command,
+        Envelope,
         EnvelopeChange,
         GridEvent,
         Hold,
         Participation,
     )
+    from fleets.models import Feeder, Program
 
 M = TypeVar("M", bound=models.Model)
 
@@ -114,3 +117,34 @@ class CommandQuerySet(LifeQuerySet["Command"]):
     def open(self) -> CommandQuerySet:
         """Keep commands that keep others from their car."""
         return self.filter(status__in=OPEN_COMMAND)
+
+
+class EnvelopeQuerySet(models.QuerySet["Envelope"]):
+    def of(
+        self, program: Program | None, *, feeder: Feeder | None = None
+    ) -> Envelope:
+        """Return the envelope of a program, a feeder or of everything.
+
+        One that is missing is made, with what the installation's settings say.
+
+        Locked, so that two events of one moment see each other. Take it after the
+        event's lock.
+        """
+        if program is None and feeder is None:
+            most = (
+                settings.ENVELOPE_ALL_KW,
+                settings.ENVELOPE_ALL_CARS,
+                settings.ENVELOPE_ALL_KW_PER_MINUTE,
+            )
+        else:
+            most = (
+                settings.ENVELOPE_KW,
+                settings.ENVELOPE_CARS,
+                settings.ENVELOPE_KW_PER_MINUTE,
+            )
+        names = ("max_kw", "max_cars", "max_kw_per_minute")
+        locked = self.select_for_update(no_key=True, of=("self",))
+        envelope, _ = locked.get_or_create(
+            program=program, feeder=feeder, defaults=dict(zip(names, most, strict=True))
+        )
+        return envelope

@@ -33,7 +33,7 @@ def stop_new_holds(
             .select_for_update(no_key=True)
             .values_list("id", flat=True)
         )
-        row = envelope.of(program, feeder=feeder)
+        row = Envelope.objects.of(program, feeder=feeder)
         type(row).objects.filter(pk=row.pk, holds_stopped_at=None).update(
             holds_stopped_at=now, holds_stopped_by=actor
         )
@@ -57,7 +57,7 @@ def allow_new_holds(
 ) -> None:
     """Undo `stop_new_holds` of the same program, feeder, or of everything."""
     with transaction.atomic():
-        row = envelope.of(program, feeder=feeder)
+        row = Envelope.objects.of(program, feeder=feeder)
         type(row).objects.filter(pk=row.pk).update(
             holds_stopped_at=None, holds_stopped_by=""
         )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from celery import shared_task
 
-from dispatch import control, fanout, live
+from dispatch import control, fanout, line, live
 from dispatch.models import IdempotencyKey
 from dispatch.safekeeping import guard
 from fleets import clock, partitions
@@ -43,7 +43,7 @@ def send() -> None:
     """Send what is due, unless somebody may be giving back in our place."""
     if not guard.may_act(real_now=clock.real_now()):
         return
-    fanout.run(smartcar.shared(), loop=fanout.loop_of_this_process())
+    fanout.run(line.of_this_process(smartcar.shared()))
 
 
 @shared_task

@@ -149,6 +149,10 @@ FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 500))
 ENVELOPE_KW = env.number("ENVELOPE_KW", 5_000)
 ENVELOPE_CARS = int(env.number("ENVELOPE_CARS", 1_000))
 ENVELOPE_KW_PER_MINUTE = env.number("ENVELOPE_KW_PER_MINUTE", 5_000)
+# The same for everything together.
+ENVELOPE_ALL_KW = env.number("ENVELOPE_ALL_KW", 50_000)
+ENVELOPE_ALL_CARS = int(env.number("ENVELOPE_ALL_CARS", 10_000))
+ENVELOPE_ALL_KW_PER_MINUTE = env.number("ENVELOPE_ALL_KW_PER_MINUTE", 20_000)
 
 # --- Give back without us: a copy of what is owed, in a second place ---
 SAFEKEEPING_URL = env.text("SAFEKEEPING_URL")  # file:///folder or s3://bucket/prefix

@@ -13,7 +13,13 @@ from dispatch.models.records import (
     IdempotencyKey,
     LoadSample,
 )
-from dispatch.models.running import Envelope, LoopTurn, SecondPlace, Sender
+from dispatch.models.running import (
+    Envelope,
+    EnvelopeGauge,
+    LoopTurn,
+    SecondPlace,
+    Sender,
+)
 
 __all__ = [
     "Alarm",
@@ -23,6 +29,7 @@ __all__ = [
     "Command",
     "Envelope",
     "EnvelopeChange",
+    "EnvelopeGauge",
     "GridClient",
     "GridEvent",
     "GridSignal",

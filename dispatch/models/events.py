@@ -69,6 +69,10 @@ class GridEvent(models.Model):
     vehicles = models.ManyToManyField(Vehicle, related_name="aimed_events", blank=True)
     reason = models.CharField(max_length=200, blank=True)
     pending_reason = models.CharField(max_length=200, blank=True)
+    # What a second person let it and those beside it take; null: nobody was asked.
+    approved_kw = models.FloatField(null=True)
+    approved_cars = models.PositiveIntegerField(null=True)
+    approved_kw_per_minute = models.FloatField(null=True)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=150)  # user or client, for people
     started_at = models.DateTimeField(null=True)

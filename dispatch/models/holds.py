@@ -96,8 +96,9 @@ class Command(models.Model):
         Vehicle, on_delete=models.PROTECT, related_name="commands"
     )
     hold = models.ForeignKey(Hold, on_delete=models.PROTECT, related_name="commands")
+    # Its index would cost every move a write; what is queued is found by its own.
     event = models.ForeignKey(
-        GridEvent, on_delete=models.PROTECT, related_name="commands"
+        GridEvent, on_delete=models.PROTECT, related_name="commands", db_index=False
     )
     event_version = models.PositiveIntegerField()
     kind = models.CharField(max_length=10, choices=CommandKind.choices)
@@ -110,9 +111,17 @@ class Command(models.Model):
     ineffective = models.PositiveSmallIntegerField(default=0)  # ignored by the car
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
+    # Of the hold that a restore serves: least slack first.
+    latest_start_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)  # a restore never expires
+    # No constraint: it would look the sender up at every move.
     sender = models.ForeignKey(
-        Sender, on_delete=models.SET_NULL, null=True, related_name="commands"
+        Sender,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="commands",
+        db_constraint=False,
+        db_index=False,
     )
     sent_at = models.DateTimeField(null=True)  # begin of the last call
     answered_at = models.DateTimeField(null=True)  # end of the last call
@@ -130,11 +139,11 @@ class Command(models.Model):
 
     class Meta:
         indexes = [
-            # The claim: restores first, then what is due longest.
+            # The claim: restores by least slack, then stops that are due longest.
             models.Index(
-                fields=["-is_restore", "due_at", "id"],
+                fields=["is_restore", "latest_start_at", "due_at", "id"],
                 condition=Q(status="queued"),
-                name="command_due",
+                name="command_in_order",
             ),
             # Due reads of cars whose obedience is not proven.
             models.Index(

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 
+from dispatch.metering import Bounds
+from dispatch.querysets import EnvelopeQuerySet
 from fleets.models import Feeder, Program
 
 
@@ -47,6 +49,8 @@ class Envelope(models.Model):
     holds_stopped_at = models.DateTimeField(null=True, blank=True)
     holds_stopped_by = models.CharField(max_length=150, blank=True)
 
+    objects = EnvelopeQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -73,6 +77,44 @@ class Envelope(models.Model):
 
     def __str__(self) -> str:
         return f"envelope of {self.program or self.feeder or 'everything'}"
+
+    @property
+    def holding(self) -> Bounds:
+        """The most that may be taken."""
+        return Bounds(self.max_kw, self.max_cars, self.max_kw_per_minute)
+
+    @property
+    def restoring(self) -> Bounds:
+        """The most that may be given back."""
+        return Bounds(
+            self.restoring_max_kw or self.max_kw,
+            self.restoring_max_cars or self.max_cars,
+            self.restoring_max_kw_per_minute or self.max_kw_per_minute,
+        )
+
+
+class EnvelopeGauge(models.Model):
+    """What counts against an envelope in one direction (`gauges.py`)."""
+
+    envelope = models.ForeignKey(
+        Envelope, on_delete=models.CASCADE, related_name="gauges"
+    )
+    is_restore = models.BooleanField()
+    outstanding_kw = models.FloatField()
+    outstanding_cars = models.PositiveIntegerField()
+    counted_at = models.DateTimeField()  # real time
+    # kW that left lately, by second: [[second since 1970, kW], ...]
+    lately = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["envelope", "is_restore"], name="one_gauge_per_direction"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outstanding_kw:.0f} kW of {self.envelope}"
 
 
 class LoopTurn(models.Model):

@@ -2,7 +2,7 @@
 
     with throttle.budget(now) as budget:      # inside the transaction that claims
         ... claim at most budget.calls(for_restore=True) ...
-        budget.spend({"TESLA": 12, "FORD": 3})
+        budget.spend("TESLA")                 # for each
 
 The application's and the makes' buckets are locked for as long as the claim takes, so
 two senders can never both spend the last call, and losing Redis overdraws nothing. Each
@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -50,7 +51,7 @@ VEHICLE_SPEND = f"""
 """
 
 
-def vehicle_parameters(now: datetime, *, for_restore: bool) -> dict[str, object]:
+def vehicle_parameters(now: datetime, *, for_restore: bool) -> dict[str, Any]:
     """Return the values that the fragments for a car's bucket need."""
     reserve = 0 if for_restore else settings.RESTORE_RESERVE_CALLS_PER_MONTH
     return {
@@ -75,7 +76,6 @@ class Budget:
     application: Bucket
     makes: dict[str, Bucket]
     now: datetime
-    _spent: dict[str, int] = field(default_factory=dict)
 
     def calls(self, *, for_restore: bool) -> int:
         """Return how many calls are left; only restores may draw on the reserve."""
@@ -84,19 +84,18 @@ class Budget:
         kept = 0.0 if for_restore else reserve_calls(self.application)
         return max(0, int(self.application.tokens - kept))
 
-    def makes_left(self) -> dict[str, int]:
-        """Return the calls left by make; a make that is not listed is not limited."""
-        return {
-            make: 0 if is_blocked(bucket, self.now) else int(bucket.tokens)
-            for make, bucket in self.makes.items()
-        }
+    def has_room_for(self, make: str) -> bool:
+        """Say whether the make's own bucket lets one more call leave."""
+        bucket = self.makes.get(make)
+        if bucket is None:
+            return True  # not limited by itself
+        return bucket.tokens >= 1 and not is_blocked(bucket, self.now)
 
-    def spend(self, by_make: Mapping[str, int]) -> None:
-        """Take calls that are about to leave out of the buckets."""
-        for make, calls in by_make.items():
-            self.application.tokens -= calls
-            if make in self.makes:
-                self.makes[make].tokens -= calls
+    def spend(self, make: str) -> None:
+        """Take a call that is about to leave out of the buckets."""
+        self.application.tokens -= 1
+        if make in self.makes:
+            self.makes[make].tokens -= 1
 
 
 def reserve_calls(application: Bucket) -> float:

@@ -1,56 +1,107 @@
-"""How fast commands go out: the durable path against a loop that keeps nothing.
+"""How fast commands go out: the durable path against two others, in one run.
 
-Both sides send the same number of commands to the same simulator with the same HTTP
-client and the same number in flight. The durable side starts from queued rows and ends
-when every outcome is written, with `synchronous_commit` on.
+- *durable*: queued rows, tokens, claims, calls, outcomes and history, with
+  `synchronous_commit` on, in as many worker processes as `--workers` says;
+- *bare*: a loop of the same HTTP client with as many calls at once, which keeps
+  nothing, in as many processes;
+- *naive*: one Celery task a car with a synchronous client, over some of the cars.
+
+All call the same simulator process, each from processes of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import resource
-import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from time import perf_counter
 
-from django.conf import settings
-
-from dispatch import control, fanout, grid_events
+from dispatch import control, grid_events
 from dispatch.lifecycle import CommandStatus, EventKind
 from dispatch.models import Command, Envelope
 from fleets import clock, enrolment
 from fleets.enrolment import Wishes
 from fleets.models import Bucket, Program, Vehicle, VehicleBucket
 from fleets.providers import smartcar
-from fleets.providers.base import ProviderError, VehicleKey
+from gridbalance.bench import naive
+from gridbalance.bench.sides import Done, Side, Work, bare, durable
 from gridbalance.demo.truth import Truth
 
-ENDLESS = 1_000_000_000.0
+ENDLESS = 1_000_000_000  # calls and kW: what is measured is the path, not the limits
 CARS_AT_ONCE = 1000
-MEGABYTE = 1024
+# One task a car takes its time; its rate does not depend on how many there are.
+NAIVE_CARS = 2000
 
 
 @dataclass(frozen=True)
 class Result:
-    """Rates per second, seconds, and the process's peak memory."""
+    """Rates per second, processor time per command, and a worker's peak memory."""
 
     vehicles: int
+    workers: int
     decide_seconds: float  # one turn of the loop: snapshot, decision, rows
     commands_per_s: float
     bare_http_per_s: float
+    naive_per_s: float
     ratio_bare: float
-    peak_mb: float
+    ratio_naive: float
+    worker_cpu_us: float  # per command, in the workers themselves
+    bare_cpu_us: float
+    worker_peak_mb: float
 
     def as_dict(self) -> dict[str, float]:
         """Return it for JSON."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
-def measure(truth: Truth, *, vehicles: int) -> Result:
-    """Stop a fleet of charging cars by rows, then start it by the bare loop."""
-    now = clock.now()
+def measure(truth: Truth, *, vehicles: int, workers: int) -> Result:
+    """Stop a fleet of charging cars by rows, and call it again by the other ways."""
     _fill(truth, vehicles)
     program = _enrol()
+    decide_seconds = _decide(program, vehicles)
+
+    sent = _together(durable, workers)
+    accepted = Command.objects.filter(status=CommandStatus.ACCEPTED).count()
+    assert accepted == vehicles, f"{accepted} of {vehicles} stops were accepted"
+    asked = _together(bare, 1)
+
+    some = list(Command.objects.order_by("id").values_list("pk", flat=True))
+    some = some[:NAIVE_CARS]
+    Command.objects.filter(pk__in=some).update(status=CommandStatus.QUEUED)
+    naive_per_s = len(some) / naive.run(some)
+    return Result(
+        vehicles=vehicles,
+        workers=workers,
+        decide_seconds=decide_seconds,
+        commands_per_s=vehicles / sent.seconds,
+        bare_http_per_s=vehicles / asked.seconds,
+        naive_per_s=naive_per_s,
+        ratio_bare=asked.seconds / sent.seconds,
+        ratio_naive=vehicles / sent.seconds / naive_per_s,
+        worker_cpu_us=sent.cpu_seconds / vehicles * 1e6,
+        bare_cpu_us=asked.cpu_seconds / vehicles * 1e6,
+        worker_peak_mb=sent.peak_mb,
+    )
+
+
+def _together(prepare: Callable[[], Work], processes: int) -> Done:
+    """Let several processes work at once; return the whole as if it were one."""
+    sides = [Side(prepare) for _ in range(processes)]
+    began = perf_counter()
+    for side in sides:
+        side.begin()
+    done = [side.end() for side in sides]
+    return Done(
+        calls=sum(one.calls for one in done),
+        seconds=perf_counter() - began,
+        cpu_seconds=sum(one.cpu_seconds for one in done),
+        peak_mb=max(one.peak_mb for one in done),
+    )
+
+
+def _decide(program: Program, vehicles: int) -> float:
+    """Start an event that stops every car; return the seconds of its first turn."""
+    now = clock.now()
     grid_events.schedule(
         program,
         kind=EventKind.TEST,
@@ -65,22 +116,12 @@ def measure(truth: Truth, *, vehicles: int) -> Result:
         actor="bench",
         now=now,
     )
-    began = time.perf_counter()
+    began = perf_counter()
     control.turn(now=clock.now())
-    decide_seconds = time.perf_counter() - began
+    seconds = perf_counter() - began
     queued = Command.objects.filter(status=CommandStatus.QUEUED).count()
     assert queued == vehicles, f"{queued} of {vehicles} stops were queued"
-
-    loop = fanout.loop_of_this_process()
-    began = time.perf_counter()
-    fanout.run(smartcar.shared(), loop=loop)
-    durable = vehicles / (time.perf_counter() - began)
-    sent = Command.objects.filter(status=CommandStatus.ACCEPTED).count()
-    assert sent == vehicles, f"{sent} of {vehicles} stops were accepted"
-
-    bare = vehicles / loop.run_until_complete(_bare(_keys()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
-    return Result(vehicles, decide_seconds, durable, bare, durable / bare, peak)
+    return seconds
 
 
 def _fill(truth: Truth, vehicles: int) -> None:
@@ -121,40 +162,14 @@ def _enrol() -> Program:
         wishes, program=program, consent_wording="bench", consent_source="bench",
         now=now,
     )  # fmt: skip
-    Envelope.objects.create(
-        program=program, max_kw=ENDLESS, max_cars=2_000_000_000,
-        max_kw_per_minute=ENDLESS,
-    )  # fmt: skip
-    settings.PROVIDER_BUCKET_CALLS = settings.PROVIDER_REFILL_PER_MINUTE = ENDLESS
+    for of in (program, None):
+        Envelope.objects.create(
+            program=of, max_kw=ENDLESS, max_cars=2_000_000_000,
+            max_kw_per_minute=ENDLESS,
+        )  # fmt: skip
     Bucket.objects.create(
         name="application", capacity=ENDLESS, refill_per_minute=ENDLESS,
         tokens=ENDLESS, refilled_at=now,
     )  # fmt: skip
     VehicleBucket.objects.update(tokens=6, refilled_at=now)
     return program
-
-
-def _keys() -> list[VehicleKey]:
-    return [
-        VehicleKey(vehicle, user)
-        for vehicle, user in Vehicle.objects.values_list(
-            "external_id", "account__external_id"
-        )
-    ]
-
-
-async def _bare(keys: list[VehicleKey]) -> float:
-    """Send a command to each car and forget it; return the seconds it took."""
-    provider = smartcar.shared()
-    waiting = iter(keys)
-
-    async def lane() -> None:
-        for key in waiting:
-            try:
-                await provider.start_charging(key)
-            except ProviderError:
-                continue
-
-    began = time.perf_counter()
-    await asyncio.gather(*(lane() for _ in range(settings.FANOUT_IN_FLIGHT)))
-    return time.perf_counter() - began

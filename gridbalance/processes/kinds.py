@@ -31,12 +31,16 @@ def web(port: int) -> Process:
     return _module("web", f"uvicorn {words} {options}")
 
 
-def worker(queue: str, *, processes: int = 1) -> Process:
-    """Return a Celery worker for one queue; any number may run, on any machine."""
+def worker(queue: str, *, processes: int = 1, tasks: str = "") -> Process:
+    """Return a Celery worker for one queue; any number may run, on any machine.
+
+    `tasks` names a module with tasks beyond those of our apps.
+    """
     options = f"-Q {queue} -n {queue}@%h --concurrency {processes} --loglevel INFO"
     return _module(
         queue,
-        f"celery -A gridbalance worker {options} --without-gossip --without-mingle",
+        f"celery -A gridbalance worker {options} --without-gossip --without-mingle"
+        + (f" -I {tasks}" if tasks else ""),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from dispatch import control, fanout
+from dispatch.line import Line
 from fleets import clock, telemetry
 from fleets.models import Bucket, Vehicle, VehicleBucket
 from fleets.providers.base import (
@@ -65,7 +65,7 @@ class House:
     """Time, cars and the loop in one hand: everything happens when the test says."""
 
     provider: ScriptedProvider
-    loop: asyncio.AbstractEventLoop
+    line: Line
     set_clock: Callable[[datetime], None]
     now: datetime = NOW
 
@@ -82,7 +82,7 @@ class House:
     def send(self) -> list[tuple[str, str]]:
         """Send what is due; return the calls."""
         before = len(self.provider.calls)
-        fanout.run(self.provider, loop=self.loop)
+        fanout.run(self.line)
         return self.provider.calls[before:]
 
     def report(self, vehicle: Vehicle, **state: object) -> None:
@@ -98,7 +98,8 @@ class House:
 @pytest.fixture
 def house(db: None, set_clock: Callable[[datetime], None]) -> Iterator[House]:
     """Return a house with a generous provider."""
-    loop = asyncio.new_event_loop()
+    provider = ScriptedProvider()
+    line = Line(provider)
     set_clock(NOW)
     Bucket.objects.create(
         name="application",
@@ -107,8 +108,8 @@ def house(db: None, set_clock: Callable[[datetime], None]) -> Iterator[House]:
         tokens=120,
         refilled_at=NOW,
     )
-    yield House(ScriptedProvider(), loop, set_clock)
-    loop.close()
+    yield House(provider, line, set_clock)
+    line.close()
     clock.follow(clock.REAL_TIME)
 
 

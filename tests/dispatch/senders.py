@@ -28,9 +28,8 @@ def claim(
     sender: Sender | None = None, *, room: int = 100, **later: float
 ) -> list[Job]:
     """Claim what is due some time after NOW."""
-    return claims.claim(
-        sender or make_sender(), room=room, now=NOW + timedelta(**later)
-    )
+    now = NOW + timedelta(**later)
+    return claims.claim(sender or make_sender(), claims.due(now), room=room, now=now)
 
 
 @pytest.fixture
@@ -93,6 +92,7 @@ def make_due(
             "event_version": event.version,
             "created_at": NOW,
             "due_at": NOW,
+            "latest_start_at": latest_start_at if is_restore else None,
             "deadline_at": None if is_restore else NOW + HOUR,
         }
         return Command.objects.create(

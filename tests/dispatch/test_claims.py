@@ -143,13 +143,8 @@ def reach_deadline(command: Command) -> None:
 
 
 def _switch(program: Program | None) -> None:
-    Envelope.objects.create(
-        program=program,
-        max_kw=1,
-        max_cars=1,
-        max_kw_per_minute=1,
-        holds_stopped_at=NOW,
-    )
+    Envelope.objects.of(program)
+    Envelope.objects.filter(program=program).update(holds_stopped_at=NOW)
 
 
 def stop_holds_here(command: Command) -> None:

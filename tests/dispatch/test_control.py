@@ -145,7 +145,7 @@ def test_a_stop_that_leaves_while_a_turn_drops_it_stays_owed(
 ) -> None:
     make_stop(event)
     Vehicle.objects.update(is_charging=False)
-    between_look_and_act(lambda: claims.claim(sender, room=5, now=NOW))
+    between_look_and_act(lambda: claims.claim(sender, claims.due(NOW), room=5, now=NOW))
 
     control.evaluate(event.program, now=NOW)
 
@@ -162,7 +162,7 @@ def test_a_start_waits_for_a_stop_that_leaves_while_a_turn_decides(
 ) -> None:
     make_stop(event, may_have_landed=True)  # an earlier one; this is its repetition
     Hold.objects.update(latest_start_at=NOW)  # it must be given back now
-    between_look_and_act(lambda: claims.claim(sender, room=5, now=NOW))
+    between_look_and_act(lambda: claims.claim(sender, claims.due(NOW), room=5, now=NOW))
 
     control.evaluate(event.program, now=NOW)
 

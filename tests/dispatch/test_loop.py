@@ -285,7 +285,7 @@ def test_what_a_dead_sender_held_is_unknown(house: House, ada: Vehicle) -> None:
     house.wait(seconds=(GridEvent.objects.get().starts_at - house.now).total_seconds())
     house.turn()
     sender = fanout._enlist()
-    assert len(claims.claim(sender, room=5, now=house.now)) == 1
+    assert len(claims.claim(sender, claims.due(house.now), room=5, now=house.now)) == 1
     type(sender).objects.update(heartbeat_at=house.now - timedelta(days=400))
 
     assert fanout.bury_dead_senders(now=house.now) == 1

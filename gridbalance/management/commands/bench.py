@@ -28,18 +28,22 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("what", nargs="?", default="fanout", choices=["fanout"])
         parser.add_argument("--vehicles", type=int, default=2000)
+        parser.add_argument(
+            "--workers", type=int, default=1, help="processes of the durable side"
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object last")
 
-    def handle(self, *, what: str, vehicles: int, **options: Any) -> None:
+    def handle(self, *, what: str, vehicles: int, workers: int, **options: Any) -> None:
         enter("bench")
         logging.getLogger().setLevel(logging.ERROR)
-        from gridbalance.bench import fanout
+        from gridbalance.bench import fanout, naive
         from gridbalance.demo.truth import Truth
         from gridbalance.processes import (
             AlreadyRunning,
             ProcessFailed,
             Supervisor,
             manage,
+            worker,
         )
 
         try:
@@ -51,18 +55,26 @@ class Command(BaseCommand):
                     "SMARTCAR_CLIENT_ID": "bench",
                     "SMARTCAR_CLIENT_SECRET": secret,
                     "SMARTCAR_MANAGEMENT_TOKEN": secret,
+                    "SMARTCAR_IAM_ORIGIN": origin,
+                    "SMARTCAR_VEHICLE_ORIGIN": origin,
+                    "PROVIDER_BUCKET_CALLS": str(fanout.ENDLESS),
+                    "PROVIDER_REFILL_PER_MINUTE": str(fanout.ENDLESS),
                 }
+                # What the other processes read from there, this one has read already.
                 settings.SMARTCAR_CLIENT_ID = "bench"
                 settings.SMARTCAR_CLIENT_SECRET = secret
                 settings.SMARTCAR_IAM_ORIGIN = origin
                 settings.SMARTCAR_VEHICLE_ORIGIN = origin
+                settings.PROVIDER_BUCKET_CALLS = fanout.ENDLESS
+                settings.PROVIDER_REFILL_PER_MINUTE = fanout.ENDLESS
                 house.start_services()
                 house.run_manage("migrate", "--no-input")
                 house.run_manage("flush", "--no-input")
                 words = ("simulator", "--port", str(port), "--vehicles", "0")
                 house.start(manage("simulator", *words))
                 house.wait_until_answers("simulator", port, "/_sim/clock")
-                result = fanout.measure(Truth(port), vehicles=vehicles)
+                house.start(worker(naive.QUEUE, processes=2, tasks=naive.__name__))
+                result = fanout.measure(Truth(port), vehicles=vehicles, workers=workers)
         except (AlreadyRunning, ProcessFailed) as error:
             raise CommandError(str(error)) from None
         finally:

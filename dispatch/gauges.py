@@ -1,0 +1,192 @@
+"""The rows behind `metering`: what counts against each envelope, shared by all senders.
+
+    with gauges.meter(now, for_restore=True) as meter:  # in the claim's transaction
+        refused_by = meter.admit(scopes, kw)
+
+A claim holds the lock of the application's bucket, so no two senders read the same
+gauge. Losing Redis or a sender forgets nothing.
+
+What a second person approved lifts the bounds of its program while that event runs.
+Nothing lifts those of a feeder or of everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.db import connection
+from django.db.models import Max
+
+from dispatch.lifecycle import EventStatus
+from dispatch.metering import ALL, Bounds, Gauge, Meter, Scope
+from dispatch.models import Envelope, GridEvent
+from fleets import clock
+
+MINUTE_SECONDS = 60.0
+# A call leaves up to a second after its claim and takes a while to arrive: claims that
+# are a minute apart may arrive closer together than that (real seconds).
+UNDERWAY_SECONDS = 1.5
+# What is outstanding is counted anew this often; until then it only grows (real).
+COUNT_EVERY = timedelta(seconds=5)
+# A start that nothing has shown for so long moves no load any more.
+SHOWN_WITHIN = timedelta(minutes=30)
+
+# Held, or on the way to it: all but the holds whose stop has yet to leave.
+HELD = """
+select g.program_id, coalesce(v.feeder_id, 0),
+    sum(coalesce(nullif(h.power_kw, 0), v.usual_power_kw)), count(*)
+from dispatch_hold h
+join dispatch_gridevent g on g.id = h.event_id
+join fleets_vehicle v on v.id = h.vehicle_id
+where h.status in ('taking', 'held') and not exists (
+    select from dispatch_command c
+    where c.vehicle_id = h.vehicle_id and c.status = 'queued' and not c.is_restore
+        and not c.may_have_landed
+)
+group by 1, 2
+"""
+# Started, and not shown yet.
+STARTED = """
+select g.program_id, coalesce(v.feeder_id, 0),
+    sum(coalesce(nullif(h.power_kw, 0), v.usual_power_kw)), count(*)
+from dispatch_command c
+join dispatch_hold h on h.id = c.hold_id and h.status = 'restoring'
+join dispatch_gridevent g on g.id = c.event_id
+join fleets_vehicle v on v.id = c.vehicle_id
+where c.status in ('sending', 'unknown', 'accepted') and c.is_restore
+    and c.sent_at > %(shown_since)s
+group by 1, 2
+"""
+SAVE = """
+insert into dispatch_envelopegauge
+    (envelope_id, is_restore, outstanding_kw, outstanding_cars, counted_at, lately)
+select e.id, %(is_restore)s, g.outstanding_kw, g.outstanding_cars, g.counted_at,
+    g.lately
+from jsonb_to_recordset(%(gauges)s::jsonb) as g (
+    program bigint, feeder bigint, outstanding_kw float8, outstanding_cars int,
+    counted_at timestamptz, lately jsonb
+)
+join dispatch_envelope e on coalesce(e.program_id, 0) = g.program
+    and coalesce(e.feeder_id, 0) = g.feeder
+on conflict (envelope_id, is_restore) do update set
+    outstanding_kw = excluded.outstanding_kw,
+    outstanding_cars = excluded.outstanding_cars,
+    counted_at = excluded.counted_at,
+    lately = excluded.lately
+"""
+
+
+@contextmanager
+def meter(now: datetime, *, for_restore: bool) -> Iterator[Meter]:
+    """Read the gauges of one direction, and write down what was spent.
+
+    The caller holds the application bucket's lock until its transaction ends.
+    """
+    assert connection.in_atomic_block, "a gauge is read and written in one transaction"
+    bounds = _bounds(for_restore=for_restore)
+    gauges, counted_at = _stored(bounds, for_restore=for_restore)
+    real_now = clock.real_now()
+    if counted_at is None or real_now - counted_at > COUNT_EVERY:
+        _count(gauges, now, for_restore=for_restore)
+        counted_at = real_now
+    speed = clock.timeline().speed
+    window_seconds = MINUTE_SECONDS + UNDERWAY_SECONDS * speed
+    for gauge in gauges.values():
+        gauge.forget(before=now.timestamp() - window_seconds)
+    yield Meter(gauges, int(now.timestamp()), one_always_may=for_restore)
+    if any(gauge.is_touched for gauge in gauges.values()):
+        _save(gauges, counted_at, for_restore=for_restore)
+
+
+def _bounds(*, for_restore: bool) -> dict[Scope, Bounds]:
+    envelopes = list(Envelope.objects.all())
+    if not any(row.program_id is row.feeder_id is None for row in envelopes):
+        envelopes.append(Envelope.objects.of(None))
+    approved = {} if for_restore else _approved()
+    bounds = {}
+    for row in envelopes:
+        scope = Scope(row.program_id or 0, row.feeder_id or 0)
+        own = row.restoring if for_restore else row.holding
+        lifted = approved.get(scope, own)
+        bounds[scope] = Bounds(*map(max, own, lifted))
+    return bounds
+
+
+def _approved() -> dict[Scope, Bounds]:
+    """Return what second persons allowed of the events that run, by program."""
+    rows = (
+        GridEvent.objects.filter(status=EventStatus.ACTIVE, approved_kw__isnull=False)
+        .values("program")
+        .annotate(
+            kw=Max("approved_kw"),
+            cars=Max("approved_cars"),
+            kw_per_minute=Max("approved_kw_per_minute"),
+        )
+    )
+    return {
+        Scope(program_id=row["program"]): Bounds(
+            row["kw"], row["cars"], row["kw_per_minute"]
+        )
+        for row in rows
+    }
+
+
+def _stored(
+    bounds: Mapping[Scope, Bounds], *, for_restore: bool
+) -> tuple[dict[Scope, Gauge], datetime | None]:
+    """Return the gauges, and when all of them were last counted (real time)."""
+    gauges = {scope: Gauge(limits) for scope, limits in bounds.items()}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select coalesce(e.program_id, 0), coalesce(e.feeder_id, 0),"
+            " g.outstanding_kw, g.outstanding_cars, g.lately::text, g.counted_at"
+            " from dispatch_envelopegauge g join dispatch_envelope e"
+            " on e.id = g.envelope_id where g.is_restore = %s",
+            [for_restore],
+        )
+        rows = cursor.fetchall()
+    for program_id, feeder_id, kw, cars, lately, _ in rows:
+        gauge = gauges[Scope(program_id, feeder_id)]
+        gauge.outstanding_kw, gauge.outstanding_cars = kw, cars
+        gauge.lately = [(int(at), float(kw)) for at, kw in json.loads(lately)]
+    if len(rows) < len(gauges):
+        return gauges, None
+    return gauges, min(row[5] for row in rows)
+
+
+def _count(gauges: Mapping[Scope, Gauge], now: datetime, *, for_restore: bool) -> None:
+    """Count what is outstanding from the rows themselves."""
+    for gauge in gauges.values():
+        gauge.outstanding_kw, gauge.outstanding_cars = 0.0, 0
+        gauge.is_touched = True
+    with connection.cursor() as cursor:
+        if for_restore:
+            cursor.execute(STARTED, {"shown_since": now - SHOWN_WITHIN})
+        else:
+            cursor.execute(HELD)
+        for program_id, feeder_id, kw, cars in cursor.fetchall():
+            for scope in {ALL, Scope(program_id=program_id), Scope(0, feeder_id)}:
+                if scope in gauges:
+                    gauges[scope].outstanding_kw += kw
+                    gauges[scope].outstanding_cars += cars
+
+
+def _save(
+    gauges: Mapping[Scope, Gauge], counted_at: datetime, *, for_restore: bool
+) -> None:
+    rows = [
+        {
+            "program": scope.program_id,
+            "feeder": scope.feeder_id,
+            "outstanding_kw": gauge.outstanding_kw,
+            "outstanding_cars": gauge.outstanding_cars,
+            "counted_at": counted_at.isoformat(),
+            "lately": gauge.lately,
+        }
+        for scope, gauge in gauges.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(SAVE, {"gauges": json.dumps(rows), "is_restore": for_restore})
