@@ -8,7 +8,7 @@ that stops new holds. Restores are claimed first and may draw on the reserve.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from dispatch.models import Sender
 from fleets.providers import makes, throttle
 from fleets.providers.base import VehicleKey
 from fleets.providers.throttle import Budget
-from fleets.transactions import retried
+from fleets.transactions import retried, walk_indexes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,12 @@ WANTED = f"""
         where e.vehicle_id = c.vehicle_id and e.status = 'active'
             and e.program_id = g.program_id
     )
-    and not exists (
-        select from dispatch_participation p
+    -- one look by the unique index a car; as `not exists` it is joined to all of them
+    and coalesce((
+        select p.opted_out_at is null and p.status <> 'ended'
+        from dispatch_participation p
         where p.event_id = c.event_id and p.vehicle_id = c.vehicle_id
-            and (p.opted_out_at is not null or p.status = 'ended')
-    )
+    ), true)
     and not exists (
         select from dispatch_envelope s
         join dispatch_gridevent g on g.id = c.event_id
@@ -270,10 +271,17 @@ def claim(
 ) -> list[Job]:
     """Take at most `room` due jobs of these kinds, in this order."""
     jobs: list[Job] = []
-    with transaction.atomic(), throttle.budget(now) as budget:
-        for kind in kinds:
-            with _gate(kind, budget, now) as gate:
-                jobs += _take(kind, gate, sender, room=room - len(jobs), now=now)
+    with (
+        transaction.atomic(),
+        throttle.budget(now) as budget,
+        ExitStack() as open_gates,
+    ):
+        gates = [
+            (kind, open_gates.enter_context(_gate(kind, budget, now))) for kind in kinds
+        ]
+        walk_indexes()
+        for kind, gate in gates:
+            jobs += _take(kind, gate, sender, room=room - len(jobs), now=now)
     return jobs
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -33,7 +34,7 @@ from fleets.providers.base import (
     Scope,
     TryLater,
 )
-from fleets.transactions import retried
+from fleets.transactions import retried, walk_indexes
 
 log = structlog.get_logger(__name__)
 
@@ -50,42 +51,35 @@ class Outcome:
     answered_real: datetime
 
 
-# Locked in id order, moved, told: one statement for any number of outcomes.
+# Those that are still ours, locked in id order.
+OURS = """
+select id, attempt from dispatch_command
+where id = any(%(ids)s) and status = 'sending' and sender_id = %(sender)s
+order by id
+for no key update
+"""
+# Moved and told: one statement for any number of outcomes.
 RECORD = """
-with outcome as (
-    select id, attempt, status, code, request_id, may_have_landed, unsent,
-        to_timestamp(due_at) as due_at, to_timestamp(read_due_at) as read_due_at,
-        to_timestamp(answered_at) as answered_at
-    from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
-        id bigint, attempt int, status text, code text, request_id text,
-        may_have_landed boolean, unsent boolean, due_at float8, read_due_at float8,
-        answered_at float8
-    )
-), locked as (
-    select c.id from dispatch_command c join outcome o using (id)
-    where c.status = 'sending' and c.sender_id = %(sender)s and c.attempt = o.attempt
-    order by c.id
-    for no key update of c
-), moved as (
+with moved as (
     update dispatch_command c set
         status = o.status,
-        due_at = coalesce(o.due_at, c.due_at),
-        read_due_at = o.read_due_at,
-        answered_at = coalesce(o.answered_at, c.answered_at),
+        due_at = coalesce(to_timestamp(o.due_at), c.due_at),
+        read_due_at = to_timestamp(o.read_due_at),
+        answered_at = coalesce(to_timestamp(o.answered_at), c.answered_at),
         may_have_landed = c.may_have_landed or o.may_have_landed,
         code = o.code,
-        request_id = case when o.request_id = '' then c.request_id
-            else o.request_id end,
+        request_id = coalesce(nullif(o.request_id, ''), c.request_id),
         attempt = c.attempt - o.unsent::int,
         sender_id = null
-    from outcome o join locked using (id)
+    from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
+        id bigint, status text, code text, request_id text, may_have_landed boolean,
+        unsent boolean, due_at float8, read_due_at float8, answered_at float8
+    )
     where c.id = o.id
-    returning c.id, c.status, c.code, c.hold_id
-), told as (
-    insert into dispatch_change (at, subject, subject_id, before, after, reason)
-    select %(now)s, 'command', id, 'sending', status, code from moved
+    returning c.id, c.status, c.code
 )
-select id from moved
+insert into dispatch_change (at, subject, subject_id, before, after, reason)
+select %(now)s, 'command', id, 'sending', status, code from moved
 """
 
 
@@ -101,6 +95,7 @@ def record(done: Sequence[Outcome], *, sender: Sender, now: datetime) -> None:
         decided.append((outcome, _decide(outcome), answered_at))
     owing = [row for row in decided if _changes_the_hold(row[0], row[1])]
     with transaction.atomic():
+        walk_indexes()
         _lock_holds([outcome.job.hold_id for outcome, _, _ in owing])
         _lock_participations(
             [o.job.hold_id for o, decision, _ in decided if decision.nothing_taken]
@@ -145,32 +140,39 @@ def _move(
     """Move the commands on; return the ids of those that were still ours."""
     if not decided:
         return set()
-    rows = [
-        {
-            "id": outcome.job.command_id,
-            "attempt": outcome.job.attempt,
-            "status": decision.status,
-            "code": decision.code,
-            "request_id": decision.request_id,
-            "may_have_landed": decision.may_have_landed,
-            "unsent": outcome.result is None,
-            "due_at": _after(now, decision.wait_seconds)
-            if decision.status == CommandStatus.QUEUED
-            else None,
-            "read_due_at": _after(now, decision.read_seconds),
-            "answered_at": None if outcome.result is None else answered_at.timestamp(),
-        }
-        for outcome, decision, answered_at in decided
-    ]
     with connection.cursor() as cursor:
-        cursor.execute(
-            RECORD, {"outcomes": json.dumps(rows), "sender": sender.pk, "now": now}
-        )
-        return {row[0] for row in cursor.fetchall()}
+        ids = [outcome.job.command_id for outcome, _, _ in decided]
+        cursor.execute(OURS, {"ids": ids, "sender": sender.pk})
+        ours = set(cursor.fetchall())
+        rows = [
+            _row(outcome, decision, answered_at, now)
+            for outcome, decision, answered_at in decided
+            if (outcome.job.command_id, outcome.job.attempt) in ours
+        ]
+        cursor.execute(RECORD, {"outcomes": json.dumps(rows), "now": now})
+    return {row["id"] for row in rows}
+
+
+def _row(
+    outcome: Outcome, decision: Decision, answered_at: datetime, now: datetime
+) -> dict[str, Any]:
+    """Return what `RECORD` writes of one outcome; moments as seconds since 1970."""
+    is_unsent = outcome.result is None
+    is_waiting = decision.status == CommandStatus.QUEUED
+    return {
+        "id": outcome.job.command_id,
+        "status": decision.status,
+        "code": decision.code,
+        "request_id": decision.request_id,
+        "may_have_landed": decision.may_have_landed,
+        "unsent": is_unsent,
+        "due_at": _after(now, decision.wait_seconds) if is_waiting else None,
+        "read_due_at": _after(now, decision.read_seconds),
+        "answered_at": None if is_unsent else answered_at.timestamp(),
+    }
 
 
 def _after(now: datetime, seconds: float | None) -> float | None:
-    """Return a moment some seconds from now, as seconds since 1970."""
     return None if seconds is None else now.timestamp() + seconds
 
 

@@ -7,12 +7,11 @@ connection of its own), and saves what came of it. No bucket, no history, no rea
 from __future__ import annotations
 
 import time
-from datetime import timedelta
-from urllib.parse import quote
+from http.client import HTTPConnection
+from urllib.parse import quote, urlsplit
 
 from celery import shared_task
 from django.conf import settings
-from pyreqwest.simple.sync_request import pyreqwest_post
 
 from dispatch.lifecycle import CommandStatus
 from dispatch.models import Command
@@ -20,7 +19,7 @@ from fleets import clock
 from fleets.providers import smartcar
 
 QUEUE = "naive"
-TIMEOUT = timedelta(seconds=310)
+TIMEOUT_SECONDS = 310.0
 LONGEST_SECONDS = 300.0
 LOOK_AGAIN_SECONDS = 0.02
 
@@ -30,18 +29,19 @@ def stop_one(command_id: int) -> None:
     """Stop one car."""
     command = Command.objects.select_related("vehicle__account").get(pk=command_id)
     vehicle = command.vehicle
-    url = (
-        f"{settings.SMARTCAR_VEHICLE_ORIGIN}/v3/vehicles/"
-        f"{quote(vehicle.external_id)}/commands/charge/stop"
+    origin = urlsplit(settings.SMARTCAR_VEHICLE_ORIGIN).netloc
+    connection = HTTPConnection(origin, timeout=TIMEOUT_SECONDS)
+    connection.request(
+        "POST",
+        f"/v3/vehicles/{quote(vehicle.external_id)}/commands/charge/stop",
+        headers={
+            "Authorization": f"Bearer {smartcar.shared().fresh_token(clock.now())}",
+            "sc-user-id": vehicle.account.external_id,
+        },
     )
-    token = smartcar.shared().fresh_token(clock.now())
-    response = (
-        pyreqwest_post(url)
-        .timeout(TIMEOUT)
-        .bearer_auth(token)
-        .header("sc-user-id", vehicle.account.external_id)
-        .send()
-    )
+    response = connection.getresponse()
+    response.read()
+    connection.close()
     command.status = (
         CommandStatus.ACCEPTED if response.status == 200 else CommandStatus.FAILED
     )
