@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 # How long outcomes are waited for before rows are looked at again, at most.
 SLICE_SECONDS = 0.1
 # A claim costs the same for few as for many: it waits for room for a share of them.
-CLAIM_FROM_SHARE = 0.25
+CLAIM_FROM_SHARE = 0.5
 
 
 @dataclass

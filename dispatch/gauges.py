@@ -18,11 +18,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import Max
 
-from dispatch.lifecycle import EventStatus
 from dispatch.metering import ALL, Bounds, Gauge, Meter, Scope
-from dispatch.models import Envelope, GridEvent
+from dispatch.models import Envelope
 from fleets import clock
 
 MINUTE_SECONDS = 60.0
@@ -34,6 +32,28 @@ COUNT_EVERY = timedelta(seconds=5)
 # A start that nothing has shown for so long moves no load any more.
 SHOWN_WITHIN = timedelta(minutes=30)
 
+# All envelopes, each with its bounds of one direction, and its gauge. What second
+# persons allowed lifts those of holding for their program.
+READ = """
+select coalesce(e.program_id, 0), coalesce(e.feeder_id, 0),
+    case when %(is_restore)s then coalesce(e.restoring_max_kw, e.max_kw)
+        else greatest(e.max_kw, lifted.kw) end,
+    case when %(is_restore)s then coalesce(e.restoring_max_cars, e.max_cars)
+        else greatest(e.max_cars, lifted.cars) end,
+    case when %(is_restore)s
+        then coalesce(e.restoring_max_kw_per_minute, e.max_kw_per_minute)
+        else greatest(e.max_kw_per_minute, lifted.kw_per_minute) end,
+    g.outstanding_kw, g.outstanding_cars, g.lately::text, g.counted_at
+from dispatch_envelope e
+left join dispatch_envelopegauge g
+    on g.envelope_id = e.id and g.is_restore = %(is_restore)s
+left join lateral (
+    select max(v.approved_kw) as kw, max(v.approved_cars) as cars,
+        max(v.approved_kw_per_minute) as kw_per_minute
+    from dispatch_gridevent v
+    where v.program_id = e.program_id and v.status = 'active'
+) lifted on true
+"""
 # Held, or on the way to it: all but the holds whose stop has yet to leave.
 HELD = """
 select g.program_id, coalesce(v.feeder_id, 0),
@@ -86,8 +106,10 @@ def meter(now: datetime, *, for_restore: bool) -> Iterator[Meter]:
     The caller holds the application bucket's lock until its transaction ends.
     """
     assert connection.in_atomic_block, "a gauge is read and written in one transaction"
-    bounds = _bounds(for_restore=for_restore)
-    gauges, counted_at = _stored(bounds, for_restore=for_restore)
+    gauges, counted_at = _read(for_restore=for_restore)
+    if ALL not in gauges:
+        Envelope.objects.of(None)
+        gauges, counted_at = _read(for_restore=for_restore)
     real_now = clock.real_now()
     if counted_at is None or real_now - counted_at > COUNT_EVERY:
         _count(gauges, now, for_restore=for_restore)
@@ -101,60 +123,20 @@ def meter(now: datetime, *, for_restore: bool) -> Iterator[Meter]:
         _save(gauges, counted_at, for_restore=for_restore)
 
 
-def _bounds(*, for_restore: bool) -> dict[Scope, Bounds]:
-    envelopes = list(Envelope.objects.all())
-    if not any(row.program_id is row.feeder_id is None for row in envelopes):
-        envelopes.append(Envelope.objects.of(None))
-    approved = {} if for_restore else _approved()
-    bounds = {}
-    for row in envelopes:
-        scope = Scope(row.program_id or 0, row.feeder_id or 0)
-        own = row.restoring if for_restore else row.holding
-        lifted = approved.get(scope, own)
-        bounds[scope] = Bounds(*map(max, own, lifted))
-    return bounds
-
-
-def _approved() -> dict[Scope, Bounds]:
-    """Return what second persons allowed of the events that run, by program."""
-    rows = (
-        GridEvent.objects.filter(status=EventStatus.ACTIVE, approved_kw__isnull=False)
-        .values("program")
-        .annotate(
-            kw=Max("approved_kw"),
-            cars=Max("approved_cars"),
-            kw_per_minute=Max("approved_kw_per_minute"),
-        )
-    )
-    return {
-        Scope(program_id=row["program"]): Bounds(
-            row["kw"], row["cars"], row["kw_per_minute"]
-        )
-        for row in rows
-    }
-
-
-def _stored(
-    bounds: Mapping[Scope, Bounds], *, for_restore: bool
-) -> tuple[dict[Scope, Gauge], datetime | None]:
+def _read(*, for_restore: bool) -> tuple[dict[Scope, Gauge], datetime | None]:
     """Return the gauges, and when all of them were last counted (real time)."""
-    gauges = {scope: Gauge(limits) for scope, limits in bounds.items()}
     with connection.cursor() as cursor:
-        cursor.execute(
-            "select coalesce(e.program_id, 0), coalesce(e.feeder_id, 0),"
-            " g.outstanding_kw, g.outstanding_cars, g.lately::text, g.counted_at"
-            " from dispatch_envelopegauge g join dispatch_envelope e"
-            " on e.id = g.envelope_id where g.is_restore = %s",
-            [for_restore],
-        )
+        cursor.execute(READ, {"is_restore": for_restore})
         rows = cursor.fetchall()
-    for program_id, feeder_id, kw, cars, lately, _ in rows:
-        gauge = gauges[Scope(program_id, feeder_id)]
-        gauge.outstanding_kw, gauge.outstanding_cars = kw, cars
-        gauge.lately = [(int(at), float(kw)) for at, kw in json.loads(lately)]
-    if len(rows) < len(gauges):
-        return gauges, None
-    return gauges, min(row[5] for row in rows)
+    gauges, counted = {}, []
+    for program_id, feeder_id, *most, kw, cars, lately, counted_at in rows:
+        gauge = Gauge(Bounds(*most))
+        if counted_at is not None:
+            gauge.outstanding_kw, gauge.outstanding_cars = kw, cars
+            gauge.lately = [(int(at), float(kw)) for at, kw in json.loads(lately)]
+        gauges[Scope(program_id, feeder_id)] = gauge
+        counted.append(counted_at)
+    return gauges, min(counted) if counted and None not in counted else None
 
 
 def _count(gauges: Mapping[Scope, Gauge], now: datetime, *, for_restore: bool) -> None:

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from dispatch import audit, envelope, stops
-from dispatch.models import GridEvent
+from dispatch import audit, stops
+from dispatch.models import Envelope, GridEvent
 from fleets.models import Feeder, Program
 
 
@@ -34,7 +34,7 @@ def stop_new_holds(
             .values_list("id", flat=True)
         )
         row = Envelope.objects.of(program, feeder=feeder)
-        type(row).objects.filter(pk=row.pk, holds_stopped_at=None).update(
+        Envelope.objects.filter(pk=row.pk, holds_stopped_at=None).update(
             holds_stopped_at=now, holds_stopped_by=actor
         )
         stops.supersede(ids, now=now, reason="new holds stopped", feeder=feeder)
@@ -58,7 +58,7 @@ def allow_new_holds(
     """Undo `stop_new_holds` of the same program, feeder, or of everything."""
     with transaction.atomic():
         row = Envelope.objects.of(program, feeder=feeder)
-        type(row).objects.filter(pk=row.pk).update(
+        Envelope.objects.filter(pk=row.pk).update(
             holds_stopped_at=None, holds_stopped_by=""
         )
         audit.write(

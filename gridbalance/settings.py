@@ -142,7 +142,7 @@ RESTORE_RESERVE_CALLS_PER_MONTH = env.number("RESTORE_RESERVE_CALLS_PER_MONTH", 
 # --- Engine (real time) ---
 SENDER_HEARTBEAT_SECONDS = env.number("SENDER_HEARTBEAT_SECONDS", 5)
 SENDER_DEAD_SECONDS = env.number("SENDER_DEAD_SECONDS", 20)
-FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 500))
+FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 1000))
 
 # --- Envelope that a program gets when it has none: larger steps wait for a second
 # person; changed later by its row ---

@@ -6,7 +6,6 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 
-from dispatch.metering import Bounds
 from dispatch.querysets import EnvelopeQuerySet
 from fleets.models import Feeder, Program
 
@@ -77,20 +76,6 @@ class Envelope(models.Model):
 
     def __str__(self) -> str:
         return f"envelope of {self.program or self.feeder or 'everything'}"
-
-    @property
-    def holding(self) -> Bounds:
-        """The most that may be taken."""
-        return Bounds(self.max_kw, self.max_cars, self.max_kw_per_minute)
-
-    @property
-    def restoring(self) -> Bounds:
-        """The most that may be given back."""
-        return Bounds(
-            self.restoring_max_kw or self.max_kw,
-            self.restoring_max_cars or self.max_cars,
-            self.restoring_max_kw_per_minute or self.max_kw_per_minute,
-        )
 
 
 class EnvelopeGauge(models.Model):

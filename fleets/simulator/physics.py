@@ -101,11 +101,13 @@ class Battery:
 
     def started(self, at: float) -> Battery:
         """Return the battery with charging begun; a full one does not begin."""
-        return replace(self.known(at), is_charging=not self.is_full_at(at))
+        energy = self.energy_at(at)
+        is_charging = energy < self.target_kwh - TINY_KWH
+        return replace(self, energy_kwh=energy, at=at, is_charging=is_charging)
 
     def stopped(self, at: float) -> Battery:
         """Return the battery with charging ended."""
-        return replace(self.known(at), is_charging=False)
+        return replace(self, energy_kwh=self.energy_at(at), at=at, is_charging=False)
 
     def known(self, at: float) -> Battery:
         """Return the same battery told from a later instant."""

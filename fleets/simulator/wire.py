@@ -174,8 +174,8 @@ def execution(
             "type": "command-execution",
             "attributes": attributes,
             "meta": {
-                "executedAt": iso(began),
-                "completedAt": iso(ended),
+                "executedAt": (executed_at := iso(began)),
+                "completedAt": executed_at if ended == began else iso(ended),
                 "durationInSeconds": round(ended - began),
             },
         }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from urllib.parse import quote
 
 from django.conf import settings
@@ -192,13 +194,16 @@ async def _answer(response: Response) -> Answer:
     raw = await response.bytes()
     body: object = None
     try:
-        body = await response.json() if raw else None
-    except ValueError:
+        body = json.loads(bytes(raw)) if raw else None
+    except (ValueError, RecursionError):
         body = None  # a gateway's page of HTML, say
+    request_id = identifier(_header(response, "sc-request-id"))
+    if response.status < HTTPStatus.MULTIPLE_CHOICES:
+        return Answer(response.status, body, request_id)
     return Answer(
         status=response.status,
         body=body,
-        request_id=identifier(_header(response, "sc-request-id")),
+        request_id=request_id,
         retry_after=_header(response, "retry-after"),
         date=_header(response, "date"),
     )
