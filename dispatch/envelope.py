@@ -23,7 +23,7 @@ from django.db.models import Count, Sum
 from dispatch.event_rules import Shape, listed, shape_of
 from dispatch.lifecycle import EventStatus
 from dispatch.models import Envelope, GridEvent
-from fleets.models import Feeder, Program, Vehicle
+from fleets.models import Program, Vehicle
 
 LONGEST_WORDS = 200  # what `pending_reason` holds
 

@@ -24,7 +24,7 @@ from dispatch.lifecycle import (
     EventStatus,
     ParticipationStatus,
 )
-from dispatch.models import Envelope, GridEvent, GridSignal, Hold, Participation
+from dispatch.models import GridEvent, GridSignal, Hold, Participation
 from fleets.models import Enrolment, Feeder, Program, Vehicle
 
 NOT_BEGUN = (EventStatus.DRAFT, EventStatus.PENDING, EventStatus.SCHEDULED)

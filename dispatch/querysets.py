@@ -120,9 +120,7 @@ class CommandQuerySet(LifeQuerySet["Command"]):
 
 
 class EnvelopeQuerySet(models.QuerySet["Envelope"]):
-    def of(
-        self, program: Program | None, *, feeder: Feeder | None = None
-    ) -> Envelope:
+    def of(self, program: Program | None, *, feeder: Feeder | None = None) -> Envelope:
         """Return the envelope of a program, a feeder or of everything.
 
         One that is missing is made, with what the installation's settings say.

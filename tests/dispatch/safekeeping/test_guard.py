@@ -118,7 +118,7 @@ def test_the_copy_says_all_that_is_needed(second_place: Place, held: Hold) -> No
     assert car.ramps == ("program evening-peak", "everything")
     head = newest[1].head
     assert head.alive_at == REAL - MINUTE
-    assert head.ramps == {"program evening-peak": 50.0}
+    assert head.ramps == {"program evening-peak": 50.0, "everything": 20_000.0}
 
 
 def test_a_stop_that_is_still_to_leave_may_land_later(
