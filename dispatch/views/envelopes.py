@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from dispatch import audit, envelope, envelope_changes
+from dispatch import audit, envelope_changes
 from dispatch.forms import BoundsForm, EnvelopeOfForm, WhyForm
 from dispatch.lifecycle import EnvelopeChangeStatus
 from dispatch.models import Envelope, EnvelopeChange
@@ -97,7 +97,7 @@ def make(request: HttpRequest) -> HttpResponse:
         return redirect("envelopes")
     program, feeder = form.cleaned_data["program"], form.cleaned_data["feeder"]
     with transaction.atomic():
-        row = envelope.of(program, feeder=feeder)
+        row = Envelope.objects.of(program, feeder=feeder)
         audit.write(
             "make envelope",
             subject=audit.scope_of(program, feeder),
