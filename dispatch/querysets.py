@@ -129,20 +129,19 @@ class EnvelopeQuerySet(models.QuerySet["Envelope"]):
         event's lock.
         """
         if program is None and feeder is None:
-            most = (
-                settings.ENVELOPE_ALL_KW,
-                settings.ENVELOPE_ALL_CARS,
-                settings.ENVELOPE_ALL_KW_PER_MINUTE,
-            )
+            defaults = {
+                "max_kw": settings.ENVELOPE_ALL_KW,
+                "max_cars": settings.ENVELOPE_ALL_CARS,
+                "max_kw_per_minute": settings.ENVELOPE_ALL_KW_PER_MINUTE,
+            }
         else:
-            most = (
-                settings.ENVELOPE_KW,
-                settings.ENVELOPE_CARS,
-                settings.ENVELOPE_KW_PER_MINUTE,
-            )
-        names = ("max_kw", "max_cars", "max_kw_per_minute")
+            defaults = {
+                "max_kw": settings.ENVELOPE_KW,
+                "max_cars": settings.ENVELOPE_CARS,
+                "max_kw_per_minute": settings.ENVELOPE_KW_PER_MINUTE,
+            }
         locked = self.select_for_update(no_key=True, of=("self",))
         envelope, _ = locked.get_or_create(
-            program=program, feeder=feeder, defaults=dict(zip(names, most, strict=True))
+            program=program, feeder=feeder, defaults=defaults
         )
         return envelope
