@@ -239,7 +239,7 @@ def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
     """Return each car's first reason to be left alone, or "" (n)."""
     unheard = (event.reason == Reason.REFUSED) & ~event.has_news
     tests = [
-        (np.isin(cars.area, [Area.OFF, Area.DARK]), Reason.AREA_OFF),
+        (cars.area != Area.NONE, Reason.AREA_OFF),
         (~cars.known, Reason.UNKNOWN),
         (~cars.plugged_in, Reason.UNPLUGGED),
         (cars.away, Reason.AWAY),

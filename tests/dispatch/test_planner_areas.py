@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dispatch import planner
 from dispatch.planner import Act, Area, Cars, Debt, Event, Program, Reason, Standing
@@ -172,3 +174,47 @@ def test_a_car_is_held_so_often_a_day_and_no_more() -> None:
         0: (Act.SPARE, Reason.CYCLES),
         1: (Act.HOLD, Reason.ALL),
     }
+
+
+cars_anywhere = st.fixed_dictionaries(
+    {
+        "area": st.sampled_from(list(Area)),
+        "debt": st.sampled_from([Debt.NONE, Debt.UNTAKEN, Debt.TAKEN]),
+        "latest_start": st.floats(NOW - HOUR, NOW + 12 * HOUR),
+        "held_kw": st.floats(1, 11),
+        "consented": st.booleans(),
+        "holds_left": st.integers(0, 2),
+    }
+)
+
+
+@given(
+    rows=st.lists(cars_anywhere, min_size=1, max_size=20),
+    holding=st.booleans(),
+    ramp=st.floats(1, 50),
+)
+def test_whatever_the_areas_no_one_is_taken_and_no_ramp_broken(
+    rows: list[dict[str, Any]], holding: bool, ramp: float
+) -> None:
+    fleet = cars(**{f"car{place}": row for place, row in enumerate(rows)})
+    standing = [Standing.CLAIMED if row["debt"] else Standing.NONE for row in rows]
+    program = replace(PROGRAM, pick_up_ramp_kw_per_minute=ramp)
+
+    done = decide(
+        fleet, event(len(rows), holding=holding, standing=standing), program=program
+    )
+
+    acts = {place: act for place, (act, _) in done.items()}
+    assert all(
+        act is not Act.HOLD or rows[place]["area"] == Area.NONE
+        for place, act in acts.items()
+    )
+    assert all(
+        act is not Act.HOLD or rows[place]["debt"] or rows[place]["holds_left"]
+        for place, act in acts.items()
+    )
+    given_back = [place for place, act in acts.items() if act is Act.RESTORE]
+    assert all(rows[place]["area"] != Area.DARK for place in given_back)
+    picked_up = [p for p in given_back if rows[p]["area"] == Area.PICK_UP]
+    kw = sum(rows[place]["held_kw"] for place in picked_up)
+    assert kw <= ramp + 1e-9 or len(picked_up) == 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,9 +59,6 @@ def test_it_fits_every_window_and_nothing_is_blocked(
         page.goto(f"{site.address}/{path}")
         wide = "document.documentElement.scrollWidth <= window.innerWidth"
         assert page.evaluate(wide), path
-        if folder := os.environ.get("PICTURES"):
-            name = f"{path.replace('/', '-')}{width}.png"
-            page.screenshot(path=Path(folder) / name, full_page=True)
     page.goto(f"{site.address}/envelopes/")
     assert page.get_by_text("waits for a second person").is_visible()
     assert page.get_by_role("link", name="Withdraw").is_visible()
