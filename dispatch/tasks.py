@@ -25,11 +25,8 @@ def tick() -> None:
     A system that comes back learns first what was given back without it.
     """
     fanout.bury_dead_senders(now=clock.now())
-    real_now = clock.real_now()
-    guard.watch(now=clock.now(), real_now=real_now)
-    if not guard.may_act(real_now=real_now) and not guard.look(
-        now=clock.now(), real_now=real_now
-    ):
+    guard.watch(now=clock.now(), real_now=clock.real_now())
+    if not _may_act():
         return
     control.turn(now=clock.now())
     wake(send)
@@ -41,7 +38,7 @@ def tick() -> None:
 @shared_task
 def send() -> None:
     """Send what is due, unless somebody may be giving back in our place."""
-    if not guard.may_act(real_now=clock.real_now()):
+    if not _may_act():
         return
     fanout.run(line.of_this_process(smartcar.shared()))
 
@@ -61,3 +58,11 @@ def keep_house() -> None:
     IdempotencyKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()
     partitions.READINGS.make_ahead(now, ahead=AHEAD)
     partitions.CHANGES.make_ahead(now, ahead=AHEAD)
+
+
+def _may_act() -> bool:
+    """Say whether nobody gives back in our place; look for it if that is not known."""
+    real_now = clock.real_now()
+    return guard.may_act(real_now=real_now) or guard.look(
+        now=clock.now(), real_now=real_now
+    )

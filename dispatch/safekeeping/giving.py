@@ -87,7 +87,9 @@ class Giving:
     def run(self) -> Found:
         """Give back until every car has its end, or somebody wants us to end."""
         began_at = clock.now()
-        self._note("began", cars=len(self.cars), sheet=str(self.sheet.head.written_at))
+        self._note(
+            "began", cars=len(self.cars), sheet=self.sheet.head.written_at.isoformat()
+        )
         self._force()
         for hold_id in self.cars:
             self._line_up(hold_id, now=began_at)

@@ -3,7 +3,8 @@
 `keep` runs every minute. `may_act` stands before every turn and every sending: it is a
 row, so it costs nothing, and it is true for as long as nobody can have taken over. The
 watchdog waits for `WATCHDOG_PATIENCE_MINUTES` without a sign of life; a look is good
-for half of that. A system that comes back has no fresh look, so it looks first.
+for half of that. A person may be quicker than the watchdog, so a process that has just
+begun trusts no look that is older than itself: a system that comes back looks first.
 
 When the second place does not answer, restores go on and nothing new is taken: a copy
 is missing, and somebody may be giving back without our knowing. Two may give, only one
@@ -12,6 +13,7 @@ may take.
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 
 import structlog
@@ -35,6 +37,9 @@ AWAY = "second place"
 TOO_OLD_KEY = "second-place:too-old"
 GIVEN_KEY = "second-place:given"
 
+# When this process first asked; a forked child is another process (real).
+_born: dict[int, datetime] = {}
+
 
 def is_configured() -> bool:
     """Say whether there is a second place at all."""
@@ -55,6 +60,7 @@ def may_act(*, real_now: datetime) -> bool:
         row is not None
         and row.may_act
         and row.looked_at is not None
+        and row.looked_at >= _born.setdefault(os.getpid(), real_now)
         and real_now - row.looked_at < patience()
     )
 
@@ -104,7 +110,9 @@ def keep(*, now: datetime, real_now: datetime) -> bool:
 def is_due(*, real_now: datetime) -> bool:
     """Say whether something was taken that the newest sheet does not know."""
     row = SecondPlace.objects.first() if is_configured() else None
-    if row is None or row.kept_at is None or real_now - row.kept_at < SOONEST_AGAIN:
+    if row is None:
+        return False
+    if row.kept_at is not None and real_now - row.kept_at < SOONEST_AGAIN:
         return False
     return Hold.objects.open().filter(pk__gt=row.kept_hold).exists()
 

@@ -96,6 +96,7 @@ def give_back(
     loop = uvloop.new_event_loop()
     provider = smartcar.Smartcar(smartcar.obtain_alone)
     try:
+        _refuse_another_sheets(journal, source)
         if fence is not None and source.place is not None:
             journal.go_on(fence.number, list(source.place.lines(before)))
         if journal.lines:
@@ -136,7 +137,10 @@ def _take_over(
     try:
         before = source.place.numbers()
         fence = takeover.begin(
-            source.place, name_of_sheet=source.name, real_now=clock.real_now()
+            source.place,
+            name_of_sheet=source.name,
+            real_now=clock.real_now(),
+            was_ours=bool(before) and _path_of_journal(source, before).exists(),
         )
     except StoreAway as error:
         if source.file is None:
@@ -150,5 +154,21 @@ def _path_of_journal(source: Source, takeovers: list[int]) -> Path:
     """Return where the journal is: beside its file, or named by the first takeover."""
     if source.file is not None:
         return source.file.with_name(f"{source.file.name}.journal")
+    assert source.place is not None, "what is no file came from the second place"
+    first = source.place.takeover(takeovers[0])
+    # Numbers begin anew in a new second place, and its holds are others.
+    begun = f"{first.at:%Y%m%dT%H%M%S%f}" if first else "gone"
     folder = Path(settings.DATA_DIR) / "give-back"
-    return folder / f"takeover-{takeovers[0]:06d}.journal"
+    return folder / f"takeover-{takeovers[0]:06d}-{begun}.journal"
+
+
+def _refuse_another_sheets(journal: Journal, source: Source) -> None:
+    """Raise NothingThere for a journal beside a file that tells of another sheet."""
+    if source.file is None:
+        return  # a newer sheet of the same holds may go on with it
+    written_at = source.sheet.head.written_at.isoformat()
+    for line in journal.lines:
+        if line["did"] == "began" and line["sheet"] != written_at:
+            raise NothingThere(
+                f"{journal.path} tells of another sheet: move it out of the way."
+            )

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from dispatch.safekeeping.place import Line, Place
+from dispatch.safekeeping.place import Line, Place, Takeover
 from dispatch.safekeeping.sheet import Unreadable
 from dispatch.safekeeping.store import StoreAway
 
@@ -89,12 +89,20 @@ def ended(lines: Sequence[Line]) -> bool:
     return bool(lines) and lines[-1]["did"] == "ended"
 
 
-def begin(place: Place, *, name_of_sheet: str, real_now: datetime) -> Fence:
-    """Take over; raise AnotherGives when somebody else is at it."""
+def begin(
+    place: Place, *, name_of_sheet: str, real_now: datetime, was_ours: bool = False
+) -> Fence:
+    """Take over; raise AnotherGives when somebody else is at it.
+
+    `was_ours`: the journal lies here. Then its process is not waited for when it is
+    seen to be gone.
+    """
     for number in place.numbers()[-1:]:
+        who = place.takeover(number)
+        if was_ours and who is not None and _has_died_here(who):
+            continue
         lines = list(place.lines([number]))
         if not ended(lines) and is_alive(place, number, real_now=real_now):
-            who = place.takeover(number)
             host = who.host if who else "somebody"
             raise AnotherGives(f"{host} gives back already (takeover {number}).")
     taken = place.begin(
@@ -106,3 +114,16 @@ def begin(place: Place, *, name_of_sheet: str, real_now: datetime) -> Fence:
     if taken is None:
         raise AnotherGives("Somebody else took over in this moment.")
     return Fence(place, taken.number)
+
+
+def _has_died_here(who: Takeover) -> bool:
+    """Say whether this host ran a giving, and does not any more."""
+    if who.host != socket.gethostname():
+        return False
+    try:
+        os.kill(who.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return who.pid == os.getpid()  # a watchdog that begins again

@@ -233,6 +233,16 @@ class Supervisor:
             for name in names:
                 pids.kill(self._children[name].id)
 
+    def lose(self, *names: str) -> None:
+        """Kill these processes and the embedded servers, as a power cut; for good."""
+        with self._guard:
+            self._services_are_up = False
+            for name in names:
+                pids.kill(self._children.pop(name).id)
+            for name in self._services:
+                self.embedded.kill(name)
+            self._record()
+
     def send(self, name: str, number: signal.Signals) -> None:
         """Send one signal to the whole group of a process: SIGSTOP, SIGCONT, ..."""
         with self._guard:

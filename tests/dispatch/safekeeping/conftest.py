@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from dispatch.safekeeping import place, sheet
+from dispatch.safekeeping import guard, place, sheet
 from dispatch.safekeeping.place import Place
 from dispatch.safekeeping.sheet import Calls, Give, Head, Owed
 from fleets import clock
@@ -66,6 +66,7 @@ def second_place(settings: Settings, tmp_path: Path) -> Place:
     settings.SAFEKEEPING_KEYS = KEY
     settings.SAFEKEEPING_INSTALLATION = "test"
     settings.DATA_DIR = tmp_path / "data"
+    guard._born.clear()
     there = place.of_settings()
     assert there is not None
     return there

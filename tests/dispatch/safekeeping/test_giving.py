@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from dispatch.safekeeping import session
+from dispatch.safekeeping import place, session
 from dispatch.safekeeping.journal import Busy, Journal
 from dispatch.safekeeping.place import Place
 from dispatch.safekeeping.report import Found
-from dispatch.safekeeping.session import MainLives
+from dispatch.safekeeping.session import MainLives, NothingThere
 from dispatch.safekeeping.sheet import Calls, Give
 from dispatch.safekeeping.takeover import AnotherGives
 from fleets import clock
@@ -189,6 +189,20 @@ def test_the_journal_is_held_by_one(evening: Evening, tmp_path: Path) -> None:
     other.close()
 
 
+@pytest.mark.usefixtures("keys")
+def test_a_journal_of_another_sheet_is_not_believed(
+    evening: Evening, tmp_path: Path
+) -> None:
+    simulator = evening()
+    data = sheet_of(simulator, stopped(simulator, 1), calls=PLENTY)
+    file = written(tmp_path / "sheet", data)
+    give_back(file)
+    written(file, sheet_of(simulator, stopped(simulator, 1), calls=PLENTY))
+
+    with pytest.raises(NothingThere, match="another sheet"):
+        give_back(file)
+
+
 def test_one_of_two_hosts_is_refused(
     evening: Evening, second_place: Place, tmp_path: Path
 ) -> None:
@@ -202,6 +216,27 @@ def test_one_of_two_hosts_is_refused(
             session.find(None), calls_left=0.0, patience=timedelta(hours=1),
             say=lambda line: None,
         )  # fmt: skip
+
+
+def test_a_journal_of_an_earlier_second_place_is_not_believed(
+    evening: Evening, second_place: Place, settings: Any, tmp_path: Path
+) -> None:
+    """Numbers of takeovers and of holds begin anew there; the cars are others."""
+    simulator = evening()
+    for folder in ("second", "third"):
+        settings.SAFEKEEPING_URL = f"file://{tmp_path}/{folder}"
+        there = place.of_settings()
+        assert there is not None
+        cars = stopped(simulator, 1)
+        data = sheet_of(simulator, cars, calls=PLENTY)
+        there.keep(data, written_real_at=clock.real_now(), most=5)
+
+        session.give_back(
+            session.find(None), calls_left=0.0, patience=timedelta(hours=1),
+            say=lambda line: None,
+        )  # fmt: skip
+
+        assert simulator.car(cars[0])["charging"]
 
 
 def test_a_recalled_giving_ends_and_leaves_the_rest(

@@ -302,6 +302,19 @@ def test_a_look_is_good_for_half_of_the_watchdogs_patience(
     assert not guard.may_act(real_now=REAL + timedelta(minutes=5))
 
 
+def test_a_process_trusts_no_look_that_is_older_than_itself(
+    second_place: Place, db: None
+) -> None:
+    look()
+    assert guard.may_act(real_now=REAL)
+
+    guard._born.clear()  # the system was restarted
+
+    assert not guard.may_act(real_now=REAL + MINUTE)
+    look(REAL + MINUTE)
+    assert guard.may_act(real_now=REAL + MINUTE)
+
+
 @pytest.mark.parametrize(
     ("end", "status"),
     [

@@ -1,0 +1,59 @@
+"""The main system is killed for good in the middle of an event, and comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridbalance.embedded.home import folder_of
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+WORDS = [
+    "manage.py", "rehearse", "--vehicles", "24", "--per-minute", "600", "--kills", "1",
+    "--json",
+]  # fmt: skip
+# Half a minute on a machine of its own, minutes on a crowded one.
+FINISHED_WITHIN_SECONDS = 200
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Return a data folder of the rehearsal's own, gone afterwards with its servers."""
+    yield tmp_path / "rehearsal"
+    shutil.rmtree(folder_of(tmp_path / "rehearsal"), ignore_errors=True)
+
+
+def rehearse(folder: Path) -> dict[str, Any]:
+    ours = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    ended = subprocess.run(  # noqa: S603  (our own command)
+        [sys.executable, *WORDS],
+        cwd=CHECKOUT,
+        env={**kept, "GRIDBALANCE_DATA_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=FINISHED_WITHIN_SECONDS,
+        check=False,
+    )
+    assert ended.stdout, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.timeout(FINISHED_WITHIN_SECONDS + 30)
+def test_everything_is_given_back_without_us_and_once(folder: Path) -> None:
+    found = rehearse(folder)
+
+    assert found["held"] == found["charging"] == found["learnt"] == 24
+    assert found["ends"] == {"restored": 24}
+    assert (found["second_starts"], found["starts_after"]) == (0, 0)
+    assert (found["overdrawn"], found["open_after"]) == (0, 0)
+    assert found["good"]
