@@ -55,12 +55,13 @@ def may_act(*, real_now: datetime) -> bool:
     """Say whether nobody can be giving back in our place."""
     if not is_configured():
         return True
+    born = _born.setdefault(os.getpid(), real_now)
     row = SecondPlace.objects.first()
     return (
         row is not None
         and row.may_act
         and row.looked_at is not None
-        and row.looked_at >= _born.setdefault(os.getpid(), real_now)
+        and row.looked_at >= born
         and real_now - row.looked_at < patience()
     )
 
