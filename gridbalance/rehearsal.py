@@ -246,10 +246,11 @@ class Rehearsal:
             wishes, program=program, consent_wording="rehearsal",
             consent_source="rehearsal", now=now,
         )  # fmt: skip
-        Envelope.objects.create(
-            program=program, max_kw=ENDLESS, max_cars=2_000_000_000,
-            max_kw_per_minute=ENDLESS,
-        )  # fmt: skip
+        for of in (program, None):
+            Envelope.objects.create(
+                program=of, max_kw=ENDLESS, max_cars=2_000_000_000,
+                max_kw_per_minute=ENDLESS,
+            )  # fmt: skip
         Bucket.objects.create(
             name="application", capacity=self.per_minute, tokens=0, refilled_at=now,
             refill_per_minute=self.per_minute,
