@@ -261,6 +261,7 @@ class Control:
         world.faults.everywhere = Plan()
         world.faults.cars.clear()
         world.faults.forget()
+        world.faults.drawn.clear()
         world.fleet.samples.clear()
         world.webhooks.counts.clear()
         world.limits.overdrawn = Overdrawn()

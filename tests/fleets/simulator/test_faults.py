@@ -48,6 +48,19 @@ def test_a_fault_meets_the_next_call_and_no_other(
     assert simulator.call(car, "stop").status == (409 if has_acted else 200)
 
 
+def test_a_reset_forgets_how_often_a_fault_came(make_simulator: Make) -> None:
+    simulator = make_simulator()
+    car = simulator.add()
+    simulator.put("faults", {"server-error": 1.0, "calls": 1})
+    simulator.call(car, "stop")
+    before = simulator.get("summary")["faults_drawn"]
+
+    simulator.send("POST", "/_sim/reset", {})
+
+    assert before == {"server-error": 1}
+    assert simulator.get("summary")["faults_drawn"] == {}
+
+
 def test_accepted_and_ignored_looks_like_success(make_simulator: Make) -> None:
     simulator = make_simulator()
     car = simulator.add()
