@@ -242,9 +242,19 @@ def _too_many(seen: Evidence) -> Iterator[str]:
 def customer_first(seen: Evidence) -> Iterator[str]:
     """Nobody is started whom we did not stop, and no limit is raised."""
     stops = seen.calls_of("stop")
+    commands = seen.commands_of()
     for car, starts in seen.calls_of("start").items():
         for call in starts:
-            if not any(stop.at <= call.at for stop in stops[car]):
+            arrived = any(stop.at <= call.at for stop in stops[car])
+            # One that left and was never answered has to be taken for arrived.
+            in_doubt = any(
+                command.kind == "stop"
+                and command.may_have_landed
+                and command.sent_at is not None
+                and command.sent_at <= call.at + seen.slack
+                for command in commands[car]
+            )
+            if not (arrived or in_doubt):
                 yield f"start of {car} at {call.at}, never stopped"
     for car, calls in seen.calls_of("set-limit").items():
         yield f"{len(calls)} limits set for {car} that nobody decided"

@@ -121,6 +121,16 @@ def test_a_breach_says_which_promise() -> None:
     assert str(Breach(7, "3 calls too many")) == "promise 7: 3 calls too many"
 
 
+def test_a_stop_that_left_and_never_arrived_may_have_its_start(
+    kept: Evidence,
+) -> None:
+    Command.objects.filter(kind="stop").update(sent_at=NOW, may_have_landed=True)
+
+    lost = gather(calls=[call("start", NOW + HOUR + MINUTE)])
+
+    assert breaches(lost) == []
+
+
 # Each row plants one thing: rows that are changed, and calls beside the usual two.
 Plant = tuple[int, str, Callable[[], object], list[Call]]
 
