@@ -77,3 +77,16 @@ def test_a_request_to_stop_waits_for_the_record() -> None:
         recorded = True
 
     assert recorded
+
+
+def test_a_family_is_the_group_and_children_that_lead_groups_of_their_own(
+    spawn: Spawn,
+) -> None:
+    process = spawn("setsid sleep 1000 & sleep 1000 & wait")
+    eventually(lambda: len(pids.family(process)) == 3)
+
+    family = pids.family(process)
+
+    assert pids.members(process) < family
+    for pid in family - pids.members(process):
+        os.kill(pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -186,3 +187,20 @@ def test_embedded_servers_are_used_unless_others_are_configured(
         "valkey: the one that REDIS_URL names",
     ]
     assert house.embedded.find("postgres") is None
+
+
+def test_a_full_disk_does_not_end_the_tending(
+    house: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*names: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(house, "_services", ["postgres"])
+    monkeypatch.setattr(house, "_services_are_up", True)
+    monkeypatch.setattr(house.embedded, "find", lambda name: None)
+    monkeypatch.setattr(house.embedded, "start", fail)
+
+    eventually(lambda: any("No space left" in line for line in said))
+
+    assert house._tender.is_alive()
+    monkeypatch.setattr(house, "_services_are_up", False)
