@@ -97,6 +97,7 @@ class Side:
             target=_stand_ready, args=(prepare, theirs, core), daemon=True
         )
         self._process.start()
+        theirs.close()  # or its death would look like silence
         self._hear()
 
     def begin(self) -> None:
