@@ -138,6 +138,25 @@ def family(process: ProcessId) -> set[int]:
     return found | {int(pid) for pid, parent in rows if int(parent) == process.pid}
 
 
+def cpu_seconds(numbers: Iterable[int]) -> float:
+    """Return the processor time of these, and of those children that have ended."""
+    if sys.platform == "linux":
+        stats = (_stat(pid) for pid in numbers)
+        # utime, stime, and both of children that were waited for
+        ticks = sum(sum(map(int, one[11:15])) for one in stats if one is not None)
+        return ticks / os.sysconf("SC_CLK_TCK")
+    listed = ",".join(map(str, numbers))
+    # days-hours:minutes:seconds, the larger ones only where needed
+    lines = _ps("-o", "cputime=", "-p", listed).replace("-", ":").split()
+    return sum(
+        float(part) * size
+        for line in lines
+        for part, size in zip(
+            reversed(line.split(":")), (1, 60, 3600, 86400), strict=False
+        )
+    )
+
+
 def end(
     *processes: ProcessId,
     politely: Iterable[signal.Signals] = (signal.SIGTERM,),

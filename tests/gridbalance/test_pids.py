@@ -90,3 +90,10 @@ def test_a_family_is_the_group_and_children_that_lead_groups_of_their_own(
     assert pids.members(process) < family
     for pid in family - pids.members(process):
         os.kill(pid, signal.SIGKILL)
+
+
+def test_processor_time_counts_children_that_have_ended(spawn: Spawn) -> None:
+    busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
+    process = spawn(f"/bin/sh -c '{busy}'; exec sleep 1000")
+
+    assert eventually(lambda: pids.cpu_seconds({process.pid}) > 0.05)

@@ -1,4 +1,4 @@
-"""`manage.py bench fanout`: measure, with both sides in one run.
+"""`manage.py bench WHAT`: measure, with both sides of a claim in one run.
 
 In a data folder of its own (`.gridbalance/bench`), on its own servers and simulator.
 """
@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -18,68 +18,93 @@ from django.db import connection
 
 from gridbalance.own_folder import enter
 
+if TYPE_CHECKING:
+    from gridbalance.processes import Supervisor
+
 
 class Command(BaseCommand):
-    """Measure how fast commands go out."""
+    """Measure how fast commands go out, or how fast webhooks are taken."""
 
-    help = "Measure the durable fan-out against a bare HTTP loop, in one run."
+    help = (
+        "fanout: the durable fan-out against a bare HTTP loop. "
+        "webhooks: receiver and intake on one core, at a steady rate and in a storm."
+    )
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", nargs="?", default="fanout", choices=["fanout"])
-        parser.add_argument("--vehicles", type=int, default=2000)
         parser.add_argument(
-            "--workers", type=int, default=1, help="processes of the durable side"
+            "what", nargs="?", default="fanout", choices=["fanout", "webhooks"]
         )
         parser.add_argument("--json", action="store_true", help="one JSON object last")
-
-    def handle(self, *, what: str, vehicles: int, workers: int, **options: Any) -> None:
-        enter("bench")
-        logging.getLogger().setLevel(logging.ERROR)
-        from gridbalance.bench import fanout, naive
-        from gridbalance.demo.truth import Truth
-        from gridbalance.processes import (
-            AlreadyRunning,
-            ProcessFailed,
-            Supervisor,
-            manage,
-            worker,
+        of_fanout = parser.add_argument_group("fanout")
+        of_fanout.add_argument("--vehicles", type=int, default=2000)
+        of_fanout.add_argument(
+            "--workers", type=int, default=1, help="processes of the durable side"
+        )
+        of_webhooks = parser.add_argument_group("webhooks")
+        of_webhooks.add_argument("--messages", type=int, default=20_000)
+        of_webhooks.add_argument(
+            "--per-second", type=float, default=2000.0, help="rate of the steady run"
         )
 
+    def handle(self, *, what: str, **options: Any) -> None:
+        enter("bench")
+        logging.getLogger().setLevel(logging.ERROR)
+        from gridbalance.processes import AlreadyRunning, ProcessFailed, Supervisor
+
+        measure = _webhooks if what == "webhooks" else _fanout
         try:
             with Supervisor(settings.DATA_DIR) as house:
-                port = house.port("simulator")
-                origin = f"http://127.0.0.1:{port}"
-                secret = secrets.token_hex(20)
-                os.environ |= {
-                    "SMARTCAR_CLIENT_ID": "bench",
-                    "SMARTCAR_CLIENT_SECRET": secret,
-                    "SMARTCAR_MANAGEMENT_TOKEN": secret,
-                    "SMARTCAR_IAM_ORIGIN": origin,
-                    "SMARTCAR_VEHICLE_ORIGIN": origin,
-                    "PROVIDER_BUCKET_CALLS": str(fanout.ENDLESS),
-                    "PROVIDER_REFILL_PER_MINUTE": str(fanout.ENDLESS),
-                }
-                # What the other processes read from there, this one has read already.
-                settings.SMARTCAR_CLIENT_ID = "bench"
-                settings.SMARTCAR_CLIENT_SECRET = secret
-                settings.SMARTCAR_IAM_ORIGIN = origin
-                settings.SMARTCAR_VEHICLE_ORIGIN = origin
-                settings.PROVIDER_BUCKET_CALLS = fanout.ENDLESS
-                settings.PROVIDER_REFILL_PER_MINUTE = fanout.ENDLESS
                 house.start_services()
                 house.run_manage("migrate", "--no-input")
                 house.run_manage("flush", "--no-input")
-                words = ("simulator", "--port", str(port), "--vehicles", "0")
-                house.start(manage("simulator", *words))
-                house.wait_until_answers("simulator", port, "/_sim/clock")
-                house.start(worker(naive.QUEUE, processes=2, tasks=naive.__name__))
-                result = fanout.measure(Truth(port), vehicles=vehicles, workers=workers)
+                figures = measure(house, **options)
         except (AlreadyRunning, ProcessFailed) as error:
             raise CommandError(str(error)) from None
         finally:
             connection.close()
-        for name, value in result.as_dict().items():
-            self.stderr.write(f"{name:<18} {value:>12,}", style_func=str)
+        for name, value in figures.items():
+            self.stderr.write(f"{name:<22} {value:>12,}", style_func=str)
         if options["json"]:
-            sys.stdout.write(json.dumps(result.as_dict()) + "\n")
+            sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _fanout(
+    house: Supervisor, *, vehicles: int, workers: int, **_: Any
+) -> dict[str, float]:
+    from gridbalance.bench import fanout, naive
+    from gridbalance.demo.truth import Truth
+    from gridbalance.processes import manage, worker
+
+    port = house.port("simulator")
+    origin = f"http://127.0.0.1:{port}"
+    _settle(
+        SMARTCAR_CLIENT_ID="bench",
+        SMARTCAR_CLIENT_SECRET=secrets.token_hex(20),
+        SMARTCAR_MANAGEMENT_TOKEN=secrets.token_hex(20),
+        SMARTCAR_IAM_ORIGIN=origin,
+        SMARTCAR_VEHICLE_ORIGIN=origin,
+        PROVIDER_BUCKET_CALLS=fanout.ENDLESS,
+        PROVIDER_REFILL_PER_MINUTE=fanout.ENDLESS,
+    )
+    words = ("simulator", "--port", str(port), "--vehicles", "0")
+    house.start(manage("simulator", *words))
+    house.wait_until_answers("simulator", port, "/_sim/clock")
+    house.start(worker(naive.QUEUE, processes=2, tasks=naive.__name__))
+    return fanout.measure(Truth(port), vehicles=vehicles, workers=workers).as_dict()
+
+
+def _webhooks(
+    house: Supervisor, *, messages: int, per_second: float, **_: Any
+) -> dict[str, float]:
+    from gridbalance.bench import webhooks
+
+    _settle(SMARTCAR_MANAGEMENT_TOKEN=secrets.token_hex(20))
+    return webhooks.measure(house, messages=messages, per_second=per_second)
+
+
+def _settle(**values: str | int) -> None:
+    """Let this process and those that it starts have these settings."""
+    for name, value in values.items():
+        os.environ[name] = str(value)  # what others read from there ...
+        setattr(settings, name, value)  # ... this one has read already
