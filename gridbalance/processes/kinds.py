@@ -27,8 +27,8 @@ def manage(name: str, *words: str, env: Mapping[str, str] | None = None) -> Proc
 def web(port: int) -> Process:
     """Return the web process; open streams get three seconds to end at a stop.
 
-    It keeps no log of requests: a line a webhook costs half as much as taking it, and the
-    proxy in front has one.
+    It keeps no log of requests: a line costs half as much as taking a webhook, and
+    the proxy in front has one.
     """
     words = f"gridbalance.asgi:application --host {LOOPBACK} --port {port}"
     options = (
