@@ -14,7 +14,7 @@ The rules that are easy to get wrong:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -56,13 +56,16 @@ def clean(report: Report, *, received_at: datetime) -> Report:
     A time ahead of ours would shut out every later report, so it becomes ours.
     """
     is_ahead = report.observed_at > received_at + CLOCK_TOLERANCE
-    return replace(
-        report,
+    return Report(
+        vehicle_id=report.vehicle_id,
         observed_at=received_at if is_ahead else report.observed_at,
+        is_plugged_in=report.is_plugged_in,
+        is_charging=report.is_charging,
         soc_percent=_within(report.soc_percent, 0.0, 100.0),
         limit_percent=_within(report.limit_percent, 0.0, 100.0),
         power_kw=_within(report.power_kw, 0.0, LARGEST_POWER_KW),
         battery_kwh=_within(report.battery_kwh, 1.0, LARGEST_BATTERY_KWH),
+        is_home=report.is_home,
     )
 
 
@@ -75,20 +78,21 @@ def after(state: LastKnown, report: Report, *, received_at: datetime) -> LastKno
     if is_plugged_in is False and report.is_charging is None:
         is_charging = False  # nothing charges without a cable
     plugged_in_at, is_home = _plug_in(state, report)
-    new = replace(
-        state,
+    is_home_charge = is_charging is True and is_home is not False
+    measured_kw = report.power_kw if is_home_charge else None
+    return LastKnown(
+        battery_kwh=_or(report.battery_kwh, state.battery_kwh),
+        usual_power_kw=_usual_power_kw(state.usual_power_kw, measured_kw),
         is_plugged_in=is_plugged_in,
         is_charging=is_charging,
         soc_percent=_or(report.soc_percent, state.soc_percent),
         limit_percent=_or(report.limit_percent, state.limit_percent),
         power_kw=_power_kw(state, report, is_charging),
-        battery_kwh=_or(report.battery_kwh, state.battery_kwh),
         plugged_in_at=plugged_in_at,
         is_home=is_home,
         observed_at=report.observed_at,
         received_at=received_at,
     )
-    return replace(new, usual_power_kw=_usual_power_kw(new, report.power_kw))
 
 
 def _plug_in(state: LastKnown, report: Report) -> tuple[datetime | None, bool | None]:
@@ -113,12 +117,11 @@ def _power_kw(
     return state.power_kw if is_charging == state.is_charging else None
 
 
-def _usual_power_kw(new: LastKnown, measured_kw: float | None) -> float:
+def _usual_power_kw(usual_kw: float, measured_kw: float | None) -> float:
     """Return what the car draws at home, learnt while it charges there."""
-    is_home_charge = new.is_charging is True and new.is_home is not False
-    if not is_home_charge or measured_kw is None or measured_kw < LEAST_CHARGING_KW:
-        return new.usual_power_kw
-    return new.usual_power_kw + SHARE_OF_NEWEST * (measured_kw - new.usual_power_kw)
+    if measured_kw is None or measured_kw < LEAST_CHARGING_KW:
+        return usual_kw
+    return usual_kw + SHARE_OF_NEWEST * (measured_kw - usual_kw)
 
 
 def _within(value: float | None, low: float, high: float) -> float | None:
