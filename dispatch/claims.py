@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection, transaction
@@ -45,50 +46,53 @@ class Job:
         return makes.freshness(self.make).total_seconds()
 
 
-# Beside `c`: a hold-off that lasts in the car's area.
-AREA_OFF = """
+# These stand beside `c`, a command, `g`, its event, and `v`, its car. What is mostly
+# empty is looked at once for all of them, before it is asked about each.
+
+# A hold-off lasts in the car's area.
+LASTING = "a.starts_at <= %(now)s and (a.ends_at is null or a.ends_at > %(now)s)"
+AREA_OFF = f"""
+exists (select from dispatch_areaholdoff a where {LASTING}) and exists (
     select from dispatch_areaholdoff a
-    join fleets_vehicle car on car.id = c.vehicle_id
-    join dispatch_gridevent g on g.id = c.event_id
-    where a.starts_at <= %(now)s and (a.ends_at is null or a.ends_at > %(now)s)
-        and coalesce(a.program_id, g.program_id) = g.program_id
+    where {LASTING} and coalesce(a.program_id, g.program_id) = g.program_id
         and (a.is_everywhere or exists (
             select from dispatch_areaholdoff_feeders f
-            where f.areaholdoff_id = a.id and f.feeder_id = car.feeder_id
-        ))
-"""
+            where f.areaholdoff_id = a.id and f.feeder_id = v.feeder_id
+        )) {{and_more}}
+)
+"""  # noqa: S608  (constant text)
 # An outage: a start would be lost on a car without power.
-DARK = f"{AREA_OFF} and a.kind = 'outage'"
-
-# Beside `c`, a command that takes: is it still wanted?
+DARK = AREA_OFF.format(and_more="and a.kind = 'outage'")
+SWITCHED_OFF = """
+exists (select from dispatch_envelope where holds_stopped_at is not null) and exists (
+    select from dispatch_envelope s
+    where s.holds_stopped_at is not null
+        and coalesce(s.program_id, g.program_id) = g.program_id
+        and (s.feeder_id is null or s.feeder_id = v.feeder_id)
+)
+"""
+# A command that takes is still wanted.
 WANTED = f"""
     c.deadline_at > %(now)s
-    and not exists ({AREA_OFF})
-    and exists (
-        select from dispatch_gridevent g
-        where g.id = c.event_id and g.status = 'active'
-            and g.version = c.event_version and g.ends_at > %(now)s
-    )
-    and exists (
-        select from fleets_enrolment e
-        join dispatch_gridevent g on g.id = c.event_id
+    and g.status = 'active' and g.version = c.event_version and g.ends_at > %(now)s
+    -- Each by one look into a unique index; as `exists` they are joined to all cars.
+    and coalesce((
+        select e.program_id = g.program_id from fleets_enrolment e
         where e.vehicle_id = c.vehicle_id and e.status = 'active'
-            and e.program_id = g.program_id
-    )
-    -- one look by the unique index a car; as `not exists` it is joined to all of them
+    ), false)
     and coalesce((
         select p.opted_out_at is null and p.status <> 'ended'
         from dispatch_participation p
         where p.event_id = c.event_id and p.vehicle_id = c.vehicle_id
     ), true)
-    and not exists (
-        select from dispatch_envelope s
-        join dispatch_gridevent g on g.id = c.event_id
-        join fleets_vehicle car on car.id = c.vehicle_id
-        where s.holds_stopped_at is not null
-            and coalesce(s.program_id, g.program_id) = g.program_id
-            and (s.feeder_id is null or s.feeder_id = car.feeder_id)
-    )
+    and not ({AREA_OFF.format(and_more="")})
+    and not ({SWITCHED_OFF})
+"""  # noqa: S608  (constant text)
+STILL_WANTED = f"""
+select c.id from dispatch_command c
+join dispatch_gridevent g on g.id = c.event_id
+join fleets_vehicle v on v.id = c.vehicle_id
+where c.id = any(%(ids)s) and {WANTED}
 """  # noqa: S608  (constant text)
 
 # The first candidates of an index that is in their order, locked for this claim alone;
@@ -152,7 +156,7 @@ RESTORES = Kind(
     CANDIDATES.format(
         calls=1,
         due=f"c.status = 'queued' and c.is_restore and c.due_at <= %(now)s"
-        f" and not exists ({DARK})",
+        f" and not ({DARK})",
         order=IN_ORDER,
         vehicle_may=throttle.VEHICLE_MAY,
     ),
@@ -246,11 +250,7 @@ class Gate:
     def admits(self, candidate: Candidate) -> bool:
         """Count a candidate in, or shut what had no room for it."""
         make = candidate.job.make
-        mine = {
-            ALL,
-            Scope(program_id=candidate.program_id),
-            Scope(feeder_id=candidate.feeder_id or 0),
-        }
+        mine = _scopes(candidate.program_id, candidate.feeder_id or 0)
         if make in self.makes_shut or mine & self.scopes_shut:
             return False
         if not self.budget.has_room_for(make):
@@ -263,6 +263,12 @@ class Gate:
                 return False
         self.budget.spend(make)
         return True
+
+
+@cache
+def _scopes(program_id: int, feeder_id: int) -> frozenset[Scope]:
+    """Return what a car's load counts against."""
+    return frozenset({ALL, Scope(program_id=program_id), Scope(feeder_id=feeder_id)})
 
 
 @retried
@@ -364,12 +370,9 @@ def still_wanted(jobs: Sequence[Job], *, now: datetime) -> list[Job]:
     doubtful = [job.command_id for job in jobs if not (job.is_read or job.is_restore)]
     if not doubtful:
         return list(jobs)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"select c.id from dispatch_command c"  # noqa: S608  (constant text)
-            f" where c.id = any(%(ids)s) and {WANTED}",
-            {"ids": doubtful, "now": now},
-        )
+    with transaction.atomic(), connection.cursor() as cursor:
+        walk_indexes()
+        cursor.execute(STILL_WANTED, {"ids": doubtful, "now": now})
         wanted = {row[0] for row in cursor.fetchall()}
     return [
         job for job in jobs if job.is_read or job.is_restore or job.command_id in wanted

@@ -14,7 +14,9 @@ import asyncio
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
+from typing import cast
 
 import structlog
 import uvloop
@@ -47,7 +49,7 @@ class Line:
         self.in_flight = 0  # sent and not collected yet
         self._loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._calls: set[asyncio.Task[None]] = set()
-        self._done: list[Outcome] = []
+        self._done: deque[Outcome] = deque()
         self._bell = threading.Event()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="line", daemon=True
@@ -65,7 +67,10 @@ class Line:
             return []
         time.sleep(GATHER_SECONDS)
         self._bell.clear()
-        done, self._done = self._done, []
+        # Taken one by one: a list that was swapped may still be appended to.
+        done = []
+        while self._done:
+            done.append(self._done.popleft())
         self.in_flight -= len(done)
         return done
 
@@ -79,7 +84,7 @@ class Line:
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result()
         self._bell.clear()
-        self._done = []
+        self._done.clear()
         self.in_flight = 0
 
     def close(self) -> None:
@@ -91,9 +96,7 @@ class Line:
 
     def _begin(self, jobs: Sequence[Job], claimed_at: float) -> None:
         for job in jobs:
-            call = self._loop.create_task(self._call(job, claimed_at))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            self._calls.add(self._loop.create_task(self._call(job, claimed_at)))
 
     async def _call(self, job: Job, claimed_at: float) -> None:
         """Make one call; whatever happens becomes an outcome."""
@@ -107,7 +110,9 @@ class Line:
                 log.exception("call_broke", command=job.command_id)
                 result = OutcomeUnknown(type(error).__name__)
         self._done.append(Outcome(job, result, clock.real_now()))
-        self._bell.set()
+        if not self._bell.is_set():
+            self._bell.set()
+        self._calls.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def _ask(self, job: Job) -> Receipt | Report:
         if job.is_read:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -51,14 +52,8 @@ class Outcome:
     answered_real: datetime
 
 
-# Those that are still ours, locked in id order.
-OURS = """
-select id, attempt from dispatch_command
-where id = any(%(ids)s) and status = 'sending' and sender_id = %(sender)s
-order by id
-for no key update
-"""
-# Moved and told: one statement for any number of outcomes.
+# Those that are still ours move, and are told: one statement for any number of
+# outcomes, which come in the order of their ids, and are looked up and locked in it.
 RECORD = """
 with moved as (
     update dispatch_command c set
@@ -72,14 +67,20 @@ with moved as (
         attempt = c.attempt - o.unsent::int,
         sender_id = null
     from jsonb_to_recordset(%(outcomes)s::jsonb) as o (
-        id bigint, status text, code text, request_id text, may_have_landed boolean,
-        unsent boolean, due_at float8, read_due_at float8, answered_at float8
+        id bigint, attempt int, status text, code text, request_id text,
+        may_have_landed boolean, unsent boolean, due_at float8, read_due_at float8,
+        answered_at float8
     )
-    where c.id = o.id
+    where c.id = o.id and c.attempt = o.attempt
+        -- said so that the index of what is in flight is no way to find them
+        and c.status is not distinct from 'sending'
+        and c.sender_id is not distinct from %(sender)s
     returning c.id, c.status, c.code
+), told as (
+    insert into dispatch_change (at, subject, subject_id, before, after, reason)
+    select %(now)s, 'command', id, 'sending', status, code from moved
 )
-insert into dispatch_change (at, subject, subject_id, before, after, reason)
-select %(now)s, 'command', id, 'sending', status, code from moved
+select id from moved
 """
 
 
@@ -140,17 +141,18 @@ def _move(
     """Move the commands on; return the ids of those that were still ours."""
     if not decided:
         return set()
-    with connection.cursor() as cursor:
-        ids = [outcome.job.command_id for outcome, _, _ in decided]
-        cursor.execute(OURS, {"ids": ids, "sender": sender.pk})
-        ours = set(cursor.fetchall())
-        rows = [
+    rows = sorted(
+        (
             _row(outcome, decision, answered_at, now)
             for outcome, decision, answered_at in decided
-            if (outcome.job.command_id, outcome.job.attempt) in ours
-        ]
-        cursor.execute(RECORD, {"outcomes": json.dumps(rows), "now": now})
-    return {row["id"] for row in rows}
+        ),
+        key=itemgetter("id"),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            RECORD, {"outcomes": json.dumps(rows), "sender": sender.pk, "now": now}
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _row(
@@ -161,6 +163,7 @@ def _row(
     is_waiting = decision.status == CommandStatus.QUEUED
     return {
         "id": outcome.job.command_id,
+        "attempt": outcome.job.attempt,
         "status": decision.status,
         "code": decision.code,
         "request_id": decision.request_id,
@@ -261,16 +264,6 @@ def _lock_participations(hold_ids: Sequence[int]) -> None:
     )
 
 
-def put_back(
-    jobs: Sequence[Job], *, sender: Sender, reason: str, now: datetime
-) -> None:
-    """Return claimed jobs that never left to the queue."""
-    log.warning("put_back", count=len(jobs), reason=reason)
-    record(
-        [Outcome(job, None, clock.real_now()) for job in jobs], sender=sender, now=now
-    )
-
-
 @retried
 def withdraw(jobs: Sequence[Job], *, sender: Sender, now: datetime) -> None:
     """Supersede claimed jobs that something overtook before they left."""
@@ -279,6 +272,7 @@ def withdraw(jobs: Sequence[Job], *, sender: Sender, now: datetime) -> None:
     decision = Decision(CommandStatus.SUPERSEDED, code="overtaken before it was sent")
     rows = [(Outcome(job, None, clock.real_now()), decision, now) for job in jobs]
     with transaction.atomic():
+        walk_indexes()
         _lock_holds([job.hold_id for job in jobs])
         _move(rows, sender=sender, now=now)
 

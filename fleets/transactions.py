@@ -49,6 +49,7 @@ def retried(function: Callable[P, T]) -> Callable[P, T]:
 # before the rows were there; a plan that reads the whole table costs a claim half a
 # second (EXPLAIN ANALYZE), a walk along the index ten milliseconds.
 WALK = """
+set local enable_nestloop = on;
 set local enable_seqscan = off;
 set local enable_bitmapscan = off;
 set local enable_hashjoin = off;
@@ -63,6 +64,17 @@ def walk_indexes() -> None:
     assert connection.in_atomic_block, "a plan's hints end with their transaction"
     with connection.cursor() as cursor:
         cursor.execute(WALK)
+
+
+def read_whole_tables() -> None:
+    """Let the statements of this transaction read each table once, and join by hash.
+
+    The counterpart of `walk_indexes`, for sums over everything: with estimates made
+    before the rows were there, a table would be read again for every row of another.
+    """
+    assert connection.in_atomic_block, "a plan's hints end with their transaction"
+    with connection.cursor() as cursor:
+        cursor.execute("set local enable_nestloop = off")
 
 
 @contextmanager

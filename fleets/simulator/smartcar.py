@@ -210,7 +210,7 @@ class Smartcar:
                 ended=now,
             )
             self.world.calls.answer(call, status=200, code=None)
-            return told(body)
+            return Reply(200, body)
         return self._read(call, car, now, rest)
 
     def _mishap(self, kind: str, faults: frozenset[str]) -> wire.Problem | None:

@@ -163,7 +163,7 @@ def test_a_job_that_never_left_is_put_back_as_if_it_had_not_been_claimed(
     before = make_due(event, attempt=1, answered_at=NOW - HOUR, due_at=NOW - MINUTE)
     sender = make_sender()
 
-    outcomes.put_back(claim(sender), sender=sender, reason="no token", now=NOW)
+    end(None, *claim(sender), sender=sender)
 
     command = Command.objects.get()
     assert (command.status, command.attempt) == (CommandStatus.QUEUED, 1)
