@@ -6,15 +6,13 @@ from datetime import timedelta
 
 from celery import shared_task
 
-from dispatch import control, fanout, line, live
+from dispatch import control, fanout, line, live, retention
 from dispatch.models import IdempotencyKey
 from dispatch.safekeeping import guard
-from fleets import clock, partitions
+from fleets import clock
 from fleets.providers import smartcar
 from fleets.wake import wake
 
-# Partitions ahead of a clock that may run 600 times as fast as this task's schedule.
-AHEAD = timedelta(days=3)
 KEYS_KEPT = timedelta(days=30)  # a grid system that repeats itself does so within hours
 
 
@@ -53,11 +51,11 @@ def keep_safe() -> None:
 
 @shared_task
 def keep_house() -> None:
-    """Make partitions ahead of the clock, and drop keys that nobody will repeat."""
+    """Make partitions ahead of the clock, and drop what nobody will ask for again."""
     now = clock.now()
     IdempotencyKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()
-    partitions.READINGS.make_ahead(now, ahead=AHEAD)
-    partitions.CHANGES.make_ahead(now, ahead=AHEAD)
+    retention.make_ahead(now)
+    retention.drop_old(now)
 
 
 def _may_act() -> bool:

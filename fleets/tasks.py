@@ -16,5 +16,5 @@ def take_in() -> None:
 
 @shared_task
 def prune() -> None:
-    """Drop messages and readings whose time has passed."""
+    """Delete messages whose time has passed."""
     telemetry.prune(clock.now())

@@ -66,10 +66,10 @@ app.conf.beat_schedule = {
     # What is owed, into the second place; and whether somebody acted on it.
     "keep-safe": {"task": "dispatch.tasks.keep_safe", "schedule": 60,
                   "options": {"queue": "control", "expires": 60}},
-    # Partitions ahead of the clock, which may run fast.
+    # Partitions ahead of the clock, which may run fast; old ones go.
     "keep-house": {"task": "dispatch.tasks.keep_house", "schedule": 60,
                    "options": {"queue": "control", "expires": 60}},
-    # Messages and readings whose time has passed.
+    # Messages whose time has passed.
     "prune": {"task": "fleets.tasks.prune", "schedule": 600,
               "options": {"queue": "control", "expires": 600}},
 }  # fmt: skip

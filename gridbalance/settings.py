@@ -144,6 +144,13 @@ SENDER_HEARTBEAT_SECONDS = env.number("SENDER_HEARTBEAT_SECONDS", 5)
 SENDER_DEAD_SECONDS = env.number("SENDER_DEAD_SECONDS", 20)
 FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 1000))
 
+# --- How long rows are kept (days of clock.now()) ---
+# A season, and the one before to compare with.
+READINGS_KEPT_DAYS = env.number("READINGS_KEPT_DAYS", 400)
+CHANGES_KEPT_DAYS = env.number("CHANGES_KEPT_DAYS", 800)
+# The provider repeats a message for three minutes; a week is for people who look.
+WEBHOOKS_KEPT_DAYS = env.number("WEBHOOKS_KEPT_DAYS", 7)
+
 # --- Envelope that a program gets when it has none: larger steps wait for a second
 # person; changed later by its row ---
 ENVELOPE_KW = env.number("ENVELOPE_KW", 5_000)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -36,6 +39,25 @@ def read(received_at: datetime) -> None:
     Reading.objects.create(
         received_at=received_at, vehicle_id=1, observed_at=received_at, source="read"
     )
+
+
+Elsewhere = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def elsewhere() -> Elsewhere:
+    """Return a transaction of somebody else that holds what its statement took."""
+
+    @contextmanager
+    def hold(statement: str) -> Iterator[None]:
+        where = connection.get_connection_params()
+        names = ("dbname", "user", "password", "host", "port")
+        with psycopg.connect(**{name: where[name] for name in names}) as other:
+            other.execute(statement)
+            yield
+            other.rollback()
+
+    return hold
 
 
 def homes() -> list[str]:
@@ -101,12 +123,45 @@ def test_a_row_lands_in_the_piece_of_its_time() -> None:
 @pytest.mark.django_db
 def test_rows_that_came_before_their_piece_move_into_it() -> None:
     read(THEN)
+
+    READINGS.make_ahead(THEN, ahead=DAY)
+
+    assert homes() == ["fleets_reading_20311230"]
+    assert Reading.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_strays_of_other_days_get_pieces_of_their_own() -> None:
+    read(THEN - 5 * DAY)
     read(THEN + 30 * DAY)
 
     READINGS.make_ahead(THEN, ahead=DAY)
 
-    assert homes() == ["fleets_reading_20311230", "fleets_reading_default"]
-    assert Reading.objects.count() == 2
+    assert homes() == ["fleets_reading_20311225", "fleets_reading_20320129"]
+
+
+@pytest.mark.django_db
+def test_strays_of_other_months_get_pieces_of_their_own() -> None:
+    Change.objects.create(at=THEN - 40 * DAY, subject="hold", subject_id=1, after="x")
+
+    CHANGES.make_ahead(THEN, ahead=DAY)
+
+    assert "dispatch_change_20311101" in tables()
+    assert Change.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_uses_the_table_goes_first(elsewhere: Elsewhere) -> None:
+    old = THEN - 9 * DAY
+    READINGS.make_ahead(old, ahead=timedelta())
+
+    with elsewhere("lock table fleets_reading in access share mode"):
+        assert READINGS.make_ahead(THEN, ahead=timedelta()) is False
+        assert READINGS.drop_before(THEN) == []
+
+    assert READINGS.make_ahead(THEN, ahead=timedelta()) is True
+    assert "fleets_reading_20311221" in READINGS.drop_before(THEN)
+    READINGS.drop_before(THEN + 9 * DAY)  # what others must not find
 
 
 @pytest.mark.django_db
@@ -147,7 +202,7 @@ def test_a_month_goes_when_its_last_day_is_old() -> None:
     CHANGES.make_ahead(THEN, ahead=timedelta())
 
     assert CHANGES.drop_before(datetime(2031, 12, 31, tzinfo=UTC)) == []
-    assert CHANGES.drop_before(datetime(2032, 1, 3, tzinfo=UTC)) == [
+    assert CHANGES.drop_before(datetime(2032, 1, 1, tzinfo=UTC)) == [
         "dispatch_change_20311201"
     ]
 

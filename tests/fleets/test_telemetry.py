@@ -14,7 +14,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from fleets import telemetry
 from fleets.models import Reading, Vehicle, WebhookDelivery
@@ -294,14 +294,31 @@ def test_a_limit_leaves_the_rest_for_later(car: Vehicle) -> None:
     assert [telemetry.take_in(NOW, limit=2) for _ in range(3)] == [2, 1, 0]
 
 
-def test_old_messages_go_but_never_one_that_waits(car: Vehicle) -> None:
+def test_old_messages_go_but_never_one_that_waits(
+    car: Vehicle, settings: Settings
+) -> None:
+    settings.WEBHOOKS_KEPT_DAYS = 2
     deliver(body(car), "old")
     telemetry.take_in(NOW)
     deliver(body(car), "waiting")
 
-    telemetry.prune(NOW + telemetry.KEEP_MESSAGES + MINUTE)
+    assert telemetry.prune(NOW + timedelta(days=2)) == 0
+    assert telemetry.prune(NOW + timedelta(days=2) + MINUTE) == 1
 
     assert [m.event_id for m in WebhookDelivery.objects.all()] == ["waiting"]
+
+
+def test_many_old_messages_go_a_few_at_a_time(
+    car: Vehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr(telemetry, "PRUNED_AT_MOST", 4)
+    for number in range(7):
+        deliver(body(car), f"e-{number}")
+    telemetry.take_in(NOW)
+    later = NOW + timedelta(days=100)
+
+    assert [telemetry.prune(later) for _ in range(3)] == [4, 3, 0]
 
 
 @hypothesis_settings(
