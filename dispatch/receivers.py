@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.dispatch import receiver
 
 from dispatch.tasks import tick
-from fleets import signals
+from fleets import clock, signals
 from fleets.wake import wake
 
 
@@ -13,4 +13,4 @@ from fleets.wake import wake
 @receiver(signals.consent_ended)
 def look_again(**_: object) -> None:
     """Readings and withdrawals may change what is to be done: take a turn."""
-    wake(tick)
+    wake(tick, clock.real_now().timestamp())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from celery import shared_task
@@ -16,12 +17,29 @@ from fleets.wake import wake
 KEYS_KEPT = timedelta(days=30)  # a grid system that repeats itself does so within hours
 
 
+@dataclass
+class _Turns:
+    """What this process knows of its turns."""
+
+    begun_at: float = 0.0  # the newest, on the machine's clock
+
+
+_turns = _Turns()
+
+
 @shared_task
-def tick() -> None:
+def tick(asked_at: float | None = None) -> None:
     """Take one turn of the loop, let it be sent, and show what came of it.
 
     A system that comes back learns first what was given back without it.
+
+    `asked_at`, in seconds of the machine's clock, says when readings asked for it. A
+    turn that this process has begun since then has seen them. Without this, a storm of
+    readings queues more turns than it takes seconds to take them in.
     """
+    if asked_at is not None and _turns.begun_at > asked_at:
+        return
+    _turns.begun_at = clock.real_now().timestamp()
     fanout.bury_dead_senders(now=clock.now())
     guard.watch(now=clock.now(), real_now=clock.real_now())
     if not _may_act():
