@@ -89,8 +89,8 @@ _MARK = "update fleets_webhookdelivery set processed_at = %s where id = any(%s)"
 
 @retried
 @transaction.atomic
-def take_in(now: datetime, *, limit: int = BATCH) -> int:
-    """Take up to `limit` messages out of the inbox; return how many there were.
+def take_in(now: datetime, *, limit: int | None = None) -> int:
+    """Take a batch, or up to `limit`, out of the inbox; return how many there were.
 
     1. Claim them; other workers skip those.
     2. Record the readings they carry.
@@ -99,7 +99,7 @@ def take_in(now: datetime, *, limit: int = BATCH) -> int:
     All in one transaction, so a message is taken in wholly or again.
     """
     with bulk_cursor() as cursor:
-        cursor.execute(_CLAIM, [limit])
+        cursor.execute(_CLAIM, [limit or BATCH])
         messages = [_Message(*row) for row in cursor]
     if not messages:
         return 0

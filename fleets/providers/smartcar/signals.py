@@ -36,6 +36,9 @@ def report(vehicle_id: str, signals: object) -> Report | None:
     """
     bodies: dict[str, object] = {}
     times: dict[str, datetime] = {}
+    # Most messages carry one time, many times over.
+    stamp: object = None
+    moment: datetime | None = None
     for signal in items(signals):
         # A REST list wraps each signal in `attributes`, a webhook does not.
         inner = get(signal, "attributes") or signal
@@ -44,7 +47,9 @@ def report(vehicle_id: str, signals: object) -> Report | None:
             continue
         bodies[code] = get(inner, "body")
         meta = get(signal, "meta") or get(inner, "meta")
-        moment = instant(get(meta, "oemUpdatedAt"))
+        before, stamp = stamp, get(meta, "oemUpdatedAt")
+        if stamp != before or type(stamp) is not type(before):
+            moment = instant(stamp)
         if moment is not None:
             times[code] = moment
     observed_at = times.get(_IS_CHARGING) or max(times.values(), default=None)

@@ -73,7 +73,7 @@ def is_signed(body: bytes, signature: str) -> bool:
     key = settings.SMARTCAR_MANAGEMENT_TOKEN.encode()
     if not key:
         return False  # an empty key would let anybody sign
-    expected = hmac.new(key, body, hashlib.sha256).hexdigest()
+    expected = hmac.digest(key, body, "sha256").hex()
     return hmac.compare_digest(expected.encode(), signature.strip().lower().encode())
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.db import connection, connections
@@ -259,6 +260,19 @@ def test_it_opens_a_new_connection_when_the_old_one_broke() -> None:
     # the broken one costs one refusal; the provider's retry finds a new one
     assert run(work) == [200, 503, 200]
     assert WebhookDelivery.objects.count() == 2
+
+
+def test_it_connects_with_the_options_of_every_other_connection() -> None:
+    where = connections["default"].settings_dict
+
+    async def work(receiver: Receiver) -> Any:
+        await post(receiver, message("e-1"))
+        inbox = receiver._inbox_of_loop()
+        assert inbox._connection is not None
+        return await (await inbox._connection.execute("show lock_timeout")).fetchone()
+
+    with patch.dict(where["OPTIONS"], options="-c lock_timeout=1234"):
+        assert run(work) == ("1234ms",)
 
 
 def _terminate(pid: int) -> None:
