@@ -64,8 +64,9 @@ class VehicleAdmin(VehicleBase):
     show_full_result_count = False  # slow where there are a million cars
     raw_id_fields = ("account", "feeder")
     readonly_fields = (
-        "is_plugged_in", "is_charging", "soc_percent", "limit_percent", "power_kw",
-        "plugged_in_at", "is_home", "observed_at", "received_at",
+        "is_plugged_in", "is_charging", "soc_percent", "limit_percent",
+        "limit_observed_at", "power_kw", "plugged_in_at", "is_home", "observed_at",
+        "received_at",
     )  # fmt: skip
 
     def get_readonly_fields(

@@ -6,6 +6,7 @@ The rules that are easy to get wrong:
   one of the same time adds to it.
 - Silence on a field is no news: it does not wipe what is known, unless it was known of
   another state (the power of a car that has since begun or ceased to charge).
+- A limit is as old as the report that told it: a newer one may not have mentioned it.
 - "At home" belongs to one plug-in. Unplugging forgets it; while the car stays plugged
   in, the first yes or no stands.
 - A value that cannot be is as good as none. Cars and makers do send 140 % and -1 kW.
@@ -43,6 +44,7 @@ class LastKnown:
     is_charging: bool | None = None
     soc_percent: float | None = None
     limit_percent: float | None = None
+    limit_observed_at: datetime | None = None
     power_kw: float | None = None
     plugged_in_at: datetime | None = None
     is_home: bool | None = None
@@ -55,14 +57,18 @@ def clean(report: Report, *, received_at: datetime) -> Report:
 
     A time ahead of ours would shut out every later report, so it becomes ours.
     """
-    is_ahead = report.observed_at > received_at + CLOCK_TOLERANCE
     return Report(
         vehicle_id=report.vehicle_id,
-        observed_at=received_at if is_ahead else report.observed_at,
+        observed_at=_not_ahead(report.observed_at, received_at),
         is_plugged_in=report.is_plugged_in,
         is_charging=report.is_charging,
         soc_percent=_within(report.soc_percent, 0.0, 100.0),
         limit_percent=_within(report.limit_percent, 0.0, 100.0),
+        limit_observed_at=(
+            _not_ahead(report.limit_observed_at, received_at)
+            if report.limit_observed_at
+            else None
+        ),
         power_kw=_within(report.power_kw, 0.0, LARGEST_POWER_KW),
         battery_kwh=_within(report.battery_kwh, 1.0, LARGEST_BATTERY_KWH),
         is_home=report.is_home,
@@ -78,6 +84,7 @@ def after(state: LastKnown, report: Report, *, received_at: datetime) -> LastKno
     if is_plugged_in is False and report.is_charging is None:
         is_charging = False  # nothing charges without a cable
     plugged_in_at, is_home = _plug_in(state, report)
+    limit_percent, limit_observed_at = _limit(state, report)
     is_home_charge = is_charging is True and is_home is not False
     measured_kw = report.power_kw if is_home_charge else None
     return LastKnown(
@@ -86,7 +93,8 @@ def after(state: LastKnown, report: Report, *, received_at: datetime) -> LastKno
         is_plugged_in=is_plugged_in,
         is_charging=is_charging,
         soc_percent=_or(report.soc_percent, state.soc_percent),
-        limit_percent=_or(report.limit_percent, state.limit_percent),
+        limit_percent=limit_percent,
+        limit_observed_at=limit_observed_at,
         power_kw=_power_kw(state, report, is_charging),
         plugged_in_at=plugged_in_at,
         is_home=is_home,
@@ -106,6 +114,17 @@ def _plug_in(state: LastKnown, report: Report) -> tuple[datetime | None, bool | 
     return None, None  # unplugged or unknown before, and nothing said
 
 
+def _limit(
+    state: LastKnown, report: Report
+) -> tuple[float | None, datetime | None]:
+    """Return the limit, and when the car told it."""
+    told_at = report.limit_observed_at or report.observed_at
+    known_at = state.limit_observed_at
+    if report.limit_percent is None or (known_at is not None and told_at < known_at):
+        return state.limit_percent, known_at
+    return report.limit_percent, told_at
+
+
 def _power_kw(
     state: LastKnown, report: Report, is_charging: bool | None
 ) -> float | None:
@@ -122,6 +141,10 @@ def _usual_power_kw(usual_kw: float, measured_kw: float | None) -> float:
     if measured_kw is None or measured_kw < LEAST_CHARGING_KW:
         return usual_kw
     return usual_kw + SHARE_OF_NEWEST * (measured_kw - usual_kw)
+
+
+def _not_ahead(moment: datetime, received_at: datetime) -> datetime:
+    return received_at if moment > received_at + CLOCK_TOLERANCE else moment
 
 
 def _within(value: float | None, low: float, high: float) -> float | None:

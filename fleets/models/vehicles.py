@@ -39,6 +39,7 @@ class Vehicle(models.Model):
     is_charging = models.BooleanField(null=True)
     soc_percent = models.FloatField(null=True)
     limit_percent = models.FloatField(null=True)
+    limit_observed_at = models.DateTimeField(null=True)  # of the report that told it
     power_kw = models.FloatField(null=True)
     plugged_in_at = models.DateTimeField(null=True)  # start of the present plug-in
     # Yes or no since this plug-in; null is unknown. The track is never stored.

@@ -47,7 +47,8 @@ class Connection:
 class Report:
     """What a car said of itself. None: it said nothing about that.
 
-    `observed_at` is the car's own time, never that of the message.
+    `observed_at` is the car's own time, never that of the message. A limit may carry a
+    time of its own: a parked car's changes while nothing else does.
     """
 
     vehicle_id: str
@@ -56,6 +57,7 @@ class Report:
     is_charging: bool | None = None
     soc_percent: float | None = None
     limit_percent: float | None = None
+    limit_observed_at: datetime | None = None
     power_kw: float | None = None
     battery_kwh: float | None = None
     is_home: bool | None = None

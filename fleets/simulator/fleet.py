@@ -21,7 +21,11 @@ from fleets.simulator.lives import (
     Session,
     next_session,
 )
-from fleets.simulator.makes import FORGETS_LIMIT, fresh_after_minutes
+from fleets.simulator.makes import (
+    FORGETS_LIMIT,
+    WAITS_AFTER_LIMIT,
+    fresh_after_minutes,
+)
 
 MINUTE_SECONDS = 60.0
 SAMPLES_KEPT = 7 * 24 * 60  # a week of minutes
@@ -243,8 +247,12 @@ class Fleet:
         self._changed(car, at, CHARGE_LIMITS)
         if before.is_charging and not car.battery.is_charging:
             self._ended(car, at, why="limit", by=by)
-        elif not before.is_charging and car.ends_charging in {"limit", "full"}:
-            self.start(car, at, by=by)
+        elif (
+            not before.is_charging
+            and car.ends_charging in {"limit", "full"}
+            and not (by == "api" and car.make in WAITS_AFTER_LIMIT)
+        ):
+            self.start(car, at, by="self" if by == "api" else by)
         else:
             self._turned(car)
         return True

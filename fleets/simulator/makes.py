@@ -11,6 +11,18 @@ from dataclasses import dataclass
 GENERAL_MOTORS = frozenset({"CHEVROLET", "GMC", "BUICK", "CADILLAC"})
 # These answer start and stop only from this charge up.
 GENERAL_MOTORS_FLOOR_PERCENT = 50
+# These take a charge limit: the makes that Smartcar's announcement names, by region.
+LIMIT_BY_REGION = {
+    "US": frozenset({"TESLA", "FORD", "VOLKSWAGEN", "HYUNDAI", "KIA"}),
+    "CA": frozenset({"TESLA", "FORD", "KIA"}),
+    "EUROPE": frozenset({"TESLA", "FORD"}),
+}
+# Some makers refuse it while no cable is in. Which ones is not published; these two
+# stand for them here.
+LIMIT_NEEDS_PLUG = frozenset({"HYUNDAI", "KIA"})
+# Some cars go on by themselves when their limit is raised, others wait to be told.
+# Which ones is not published either.
+WAITS_AFTER_LIMIT = frozenset({"VOLKSWAGEN"})
 # A start where the owner has a schedule charges to 100 % and forgets the limit.
 FORGETS_LIMIT = frozenset({"FORD", "LINCOLN"})
 
@@ -53,6 +65,8 @@ def fresh_after_minutes(make: str) -> tuple[float, float]:
 
 def can(make: str, *, region: str, kind: str, soc_percent: float) -> bool:
     """Return whether a car of this make, sold there, obeys this command now."""
+    if kind == "set-limit":
+        return make in LIMIT_BY_REGION.get(region, frozenset())
     if make == "NISSAN" and region == "US":
         return kind == "start"
     if make in GENERAL_MOTORS and kind in {"start", "stop"}:

@@ -317,7 +317,8 @@ def command_problem(car: Car, kind: str, now: float) -> wire.Problem | None:
     if now < car.drives_until:
         return wire.IN_MOTION
     if kind == "set-limit":
-        return None
+        needs_plug = car.make in makes.LIMIT_NEEDS_PLUG
+        return wire.NOT_CONNECTED if needs_plug and not car.is_plugged_in else None
     if not car.is_plugged_in:
         return wire.NOT_CONNECTED
     is_charging = car.battery.is_charging

@@ -23,6 +23,7 @@ CHARGING = replace(
     is_charging=True,
     soc_percent=50.0,
     limit_percent=80.0,
+    limit_observed_at=EARLIER,
     power_kw=7.0,
     plugged_in_at=EARLIER,
     is_home=True,
@@ -50,6 +51,26 @@ def test_an_older_report_changes_nothing() -> None:
 
 def test_a_report_of_the_same_time_adds_to_it() -> None:
     assert add(CHARGING, observed_at=EARLIER, soc_percent=51.0).soc_percent == 51.0
+
+
+def test_a_limit_is_as_old_as_the_report_that_told_it() -> None:
+    later = NOW + timedelta(minutes=5)
+
+    told = add(CHARGING, limit_percent=60.0)
+    silent = add(told, observed_at=later)
+
+    assert (told.limit_percent, told.limit_observed_at) == (60.0, NOW)
+    assert (silent.limit_percent, silent.limit_observed_at) == (60.0, NOW)
+
+
+def test_a_limit_may_have_a_time_of_its_own() -> None:
+    parked = {"observed_at": EARLIER, "limit_percent": 60.0}
+
+    newer = add(CHARGING, limit_observed_at=NOW, **parked)
+    older = add(newer, limit_observed_at=EARLIER, **parked | {"limit_percent": 90.0})
+
+    assert (newer.limit_percent, newer.limit_observed_at) == (60.0, NOW)
+    assert older.limit_percent == 60.0
 
 
 def test_silence_wipes_nothing() -> None:

@@ -17,6 +17,7 @@ from fleets.providers.smartcar.json_values import (
 
 _IS_CHARGING = "charge-ischarging"
 _STATUS = "charge-detailedchargingstatus"
+_LIMITS = "charge-chargelimits"
 _PLUGS = ("charge-ischargingcableconnected", "charge-ischargingcablelatched")
 _CHARGING_BY_STATUS = {
     "CHARGING": True,
@@ -56,13 +57,15 @@ def report(vehicle_id: str, signals: object) -> Report | None:
     if observed_at is None:
         return None
     is_charging = _is_charging(bodies)
+    limit_percent = _limit_percent(bodies.get(_LIMITS))
     return Report(
         vehicle_id=vehicle_id,
         observed_at=observed_at,
         is_plugged_in=_is_plugged_in(bodies, is_charging),
         is_charging=is_charging,
         soc_percent=_value(bodies, "tractionbattery-stateofcharge"),
-        limit_percent=_limit_percent(bodies.get("charge-chargelimits")),
+        limit_percent=limit_percent,
+        limit_observed_at=None if limit_percent is None else times.get(_LIMITS),
         power_kw=_power_kw(bodies.get("charge-wattage")),
         battery_kwh=_battery_kwh(bodies.get("tractionbattery-nominalcapacity")),
         is_home=flag(get(bodies.get("location-isathome"), "value")),

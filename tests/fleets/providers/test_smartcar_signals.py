@@ -50,6 +50,7 @@ def test_it_reads_every_signal_in_its_unit() -> None:
         is_charging=True,
         soc_percent=55.5,
         limit_percent=80.0,
+        limit_observed_at=AT,
         power_kw=7.2,
         battery_kwh=75.0,
         is_home=True,

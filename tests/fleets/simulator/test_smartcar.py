@@ -101,6 +101,41 @@ def test_a_limit_below_the_charge_stops_and_a_higher_one_starts(
     assert simulator.car(car)["charging"]
 
 
+def test_a_car_that_waits_to_be_told_stays_off_when_its_limit_is_back(
+    make_simulator: Make,
+) -> None:
+    simulator = make_simulator()
+    car = simulator.add(make="VOLKSWAGEN", soc_percent=60)
+
+    simulator.call(car, "set-limit", percent=50)
+    simulator.call(car, "set-limit", percent=80)
+
+    assert not simulator.car(car)["charging"]
+    assert simulator.call(car, "start").status == 200
+
+
+@pytest.mark.parametrize(
+    ("make", "region", "code"),
+    [
+        # its maker wants the cable in
+        ("HYUNDAI", "US", "VEHICLE_STATE:CHARGING_PLUG_NOT_CONNECTED"),
+        ("TESLA", "US", None),
+        # sold there it takes no limit at all
+        ("HYUNDAI", "EUROPE", "COMPATIBILITY:VEHICLE_NOT_CAPABLE"),
+        ("BMW", "US", "COMPATIBILITY:VEHICLE_NOT_CAPABLE"),
+    ],
+)
+def test_a_parked_car_takes_a_limit_by_its_make_and_region(
+    make_simulator: Make, make: str, region: str, code: str | None
+) -> None:
+    simulator = make_simulator()
+    car = simulator.add(make=make, region=region, plugged_in=False)
+
+    answer = simulator.call(car, "set-limit", percent=60)
+
+    assert (answer.code if answer.status != 200 else None) == code
+
+
 @pytest.mark.parametrize("percent", [49, 101, 80.5, "80", True])
 def test_a_limit_that_is_none_is_refused(make_simulator: Make, percent: object) -> None:
     simulator = make_simulator()
