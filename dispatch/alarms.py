@@ -50,6 +50,14 @@ def late_key(hold_id: int) -> str:
     return f"hold:{hold_id}:late"
 
 
+def away_key(hold_id: int) -> str:
+    """Return the key of the alarm about a limit that waits for its car."""
+    return f"hold:{hold_id}:away"
+
+
 def of_hold(hold_id: int) -> list[str]:
     """Return every key that a hold may have an alarm under."""
-    return [unresolved_key(hold_id), refused_key(hold_id), late_key(hold_id)]
+    return [
+        unresolved_key(hold_id), refused_key(hold_id), late_key(hold_id),
+        away_key(hold_id),
+    ]  # fmt: skip

@@ -16,9 +16,10 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from dispatch import gauges
+from dispatch import gauges, limits
+from dispatch.lifecycle import CommandKind, CommandStatus
 from dispatch.metering import ALL, Meter, Scope
-from dispatch.models import Sender
+from dispatch.models import Command, Sender
 from fleets.providers import makes, throttle
 from fleets.providers.base import VehicleKey
 from fleets.providers.throttle import Budget
@@ -27,7 +28,10 @@ from fleets.transactions import retried, walk_indexes
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One call that is to be made now. A read asks the car what came of a command."""
+    """One call that is to be made now. A read asks the car what came of a command.
+
+    A limit is written in two: a look, and the write if the look allows it.
+    """
 
     command_id: int
     vehicle_id: int
@@ -40,6 +44,20 @@ class Job:
     is_read: bool
     attempt: int
     may_have_landed: bool
+    instead_of: int | None = None  # the limit that `percent` may replace
+    has_looked: bool = False
+
+    @property
+    def is_look(self) -> bool:
+        """Say whether it only asks yet whether a limit may be written."""
+        return self.kind == CommandKind.SET_LIMIT and not (
+            self.is_read or self.has_looked
+        )
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls it may come to."""
+        return limits.CALLS if self.is_look else 1
 
     @property
     def freshness_seconds(self) -> float:
@@ -100,7 +118,8 @@ where c.id = any(%(ids)s) and {WANTED}
 # so that theirs do not stand before everybody else's.
 CANDIDATES = """
 select c.id, c.vehicle_id, c.hold_id, v.external_id, a.external_id, v.make, c.kind,
-    c.percent, c.is_restore, c.attempt + {calls}, c.may_have_landed,
+    c.percent, case when c.is_restore then h.our_limit_percent
+        else round(h.limit_percent) end, c.is_restore, c.attempt + {calls}, c.may_have_landed,
     g.program_id, v.feeder_id, coalesce(nullif(h.power_kw, 0), v.usual_power_kw)
 from dispatch_command c
 join dispatch_hold h on h.id = c.hold_id
@@ -121,7 +140,7 @@ TAKE = """
 with moved as (
     update dispatch_command c set {moved}
     where c.id = any(%(ids)s)
-    returning c.id, c.vehicle_id
+    returning c.id, c.vehicle_id, c.kind
 ), spent as (
     update fleets_vehiclebucket b set {vehicle_spend}
     from moved where b.vehicle_id = moved.vehicle_id
@@ -144,21 +163,24 @@ class Kind:
     is_read: bool = False
 
 
+# A limit costs a look as well.
+CALLS = f"case when {{}}.kind = 'set limit' then {limits.CALLS} else 1 end"
 # By the index `command_due`, which has the restores first, least slack first.
 IN_ORDER = "c.is_restore, c.latest_start_at, c.due_at, c.id"
 TAKE_TO_SEND = TAKE.format(
     moved="status = 'sending', sender_id = %(sender)s, attempt = c.attempt + 1,"
     " sent_at = %(now)s, reads = 0",
     told=TOLD,
-    vehicle_spend=throttle.VEHICLE_SPEND,
+    vehicle_spend=throttle.vehicle_spend(CALLS.format("moved")),
 )
+MAY_BE_SENT = throttle.vehicle_may(CALLS.format("c"))
 RESTORES = Kind(
     CANDIDATES.format(
         calls=1,
         due=f"c.status = 'queued' and c.is_restore and c.due_at <= %(now)s"
         f" and not ({DARK})",
         order=IN_ORDER,
-        vehicle_may=throttle.VEHICLE_MAY,
+        vehicle_may=MAY_BE_SENT,
     ),
     TAKE_TO_SEND,
     is_restore=True,
@@ -169,7 +191,7 @@ STOPS = Kind(
         due=f"c.status = 'queued' and not c.is_restore and c.due_at <= %(now)s"
         f" and {WANTED}",
         order=IN_ORDER,
-        vehicle_may=throttle.VEHICLE_MAY,
+        vehicle_may=MAY_BE_SENT,
     ),
     TAKE_TO_SEND,
 )
@@ -179,7 +201,7 @@ READS = Kind(
         calls=0,
         due="c.status in ('unknown', 'accepted') and c.read_due_at <= %(now)s",
         order="c.read_due_at, c.id",
-        vehicle_may=throttle.VEHICLE_MAY,
+        vehicle_may=throttle.vehicle_may("1"),
     ),
     TAKE.format(
         moved="""
@@ -188,7 +210,7 @@ READS = Kind(
                 secs => %(read_again)s * power(2, least(c.reads, 5)))
         """,
         told="",
-        vehicle_spend=throttle.VEHICLE_SPEND,
+        vehicle_spend=throttle.vehicle_spend("1"),
     ),
     is_read=True,
 )
@@ -237,23 +259,33 @@ class Gate:
     would overtake those that come first.
     """
 
+    kind: Kind
     budget: Budget
     meter: Meter | None  # a read moves no load
     makes_shut: list[str] = field(default_factory=list)
     scopes_shut: set[Scope] = field(default_factory=set)
+    is_dry: bool = False  # too few calls are left for the next
 
     @property
     def is_shut(self) -> bool:
         """Say whether nobody can pass any more."""
-        return ALL in self.scopes_shut
+        return self.is_dry or ALL in self.scopes_shut
+
+    @property
+    def calls_left(self) -> int:
+        """Return how many calls may leave yet."""
+        return self.budget.calls(for_restore=self.kind.is_restore)
 
     def admits(self, candidate: Candidate) -> bool:
         """Count a candidate in, or shut what had no room for it."""
-        make = candidate.job.make
+        make, calls = candidate.job.make, candidate.job.calls
+        if self.is_dry or self.calls_left < calls:
+            self.is_dry = True
+            return False
         mine = _scopes(candidate.program_id, candidate.feeder_id or 0)
         if make in self.makes_shut or mine & self.scopes_shut:
             return False
-        if not self.budget.has_room_for(make):
+        if not self.budget.has_room_for(make, calls=calls):
             self.makes_shut.append(make)
             return False
         if self.meter is not None:
@@ -261,7 +293,7 @@ class Gate:
             if refused_by is not None:
                 self.scopes_shut.add(refused_by)
                 return False
-        self.budget.spend(make)
+        self.budget.spend(make, calls=calls)
         return True
 
 
@@ -294,10 +326,10 @@ def claim(
 @contextmanager
 def _gate(kind: Kind, budget: Budget, now: datetime) -> Iterator[Gate]:
     if kind.is_read:
-        yield Gate(budget, None)
+        yield Gate(kind, budget, None)
     else:
         with gauges.meter(now, for_restore=kind.is_restore) as meter:
-            yield Gate(budget, meter)
+            yield Gate(kind, budget, meter)
 
 
 def _take(
@@ -314,8 +346,7 @@ def _take(
     }
     jobs: list[Job] = []
     while not gate.is_shut:
-        calls = gate.budget.calls(for_restore=kind.is_restore)
-        most = min(room - len(jobs), calls)
+        most = min(room - len(jobs), gate.calls_left)
         if most <= 0:
             break
         found = _candidates(kind, gate, {**parameters, "room": most})
@@ -348,14 +379,15 @@ def _candidates(kind: Kind, gate: Gate, parameters: dict[str, Any]) -> list[Cand
                     make=row[5],
                     kind=row[6],
                     percent=row[7],
-                    is_restore=row[8],
+                    instead_of=None if row[8] is None else int(row[8]),
+                    is_restore=row[9],
                     is_read=kind.is_read,
-                    attempt=row[9],
-                    may_have_landed=row[10],
+                    attempt=row[10],
+                    may_have_landed=row[11],
                 ),
-                program_id=row[11],
-                feeder_id=row[12],
-                power_kw=row[13],
+                program_id=row[12],
+                feeder_id=row[13],
+                power_kw=row[14],
             )
             for row in cursor.fetchall()
         ]
@@ -377,3 +409,19 @@ def still_wanted(jobs: Sequence[Job], *, now: datetime) -> list[Job]:
     return [
         job for job in jobs if job.is_read or job.is_restore or job.command_id in wanted
     ]
+
+
+def still_ours(jobs: Sequence[Job], *, sender: Sender) -> list[Job]:
+    """Return the jobs that this sender holds yet.
+
+    One that stood still for long was buried: what it looked at then says nothing now.
+    """
+    if not jobs:
+        return []
+    mine = Command.objects.filter(
+        pk__in=[job.command_id for job in jobs],
+        status=CommandStatus.SENDING,
+        sender=sender,
+    )
+    attempts = dict(mine.values_list("pk", "attempt"))
+    return [job for job in jobs if attempts.get(job.command_id) == job.attempt]

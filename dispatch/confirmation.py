@@ -10,23 +10,42 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Q
 
 from dispatch import alarms, evidence, holds, retry
 from dispatch.evidence import Verdict
 from dispatch.lifecycle import OPEN_HOLD, CommandStatus, HoldStatus
-from dispatch.models import Alarm, Command, GridEvent, Hold
-from fleets.models import Program
+from dispatch.models import Alarm, Command, Hold
+from fleets.models import Program, Tactic
 from fleets.providers import makes
 
 # Attempts that a car ignored and that therefore do not count; the next one does.
 INEFFECTIVE_ATTEMPTS = 3
 # A car that ignored a command is asked again after this, doubling.
 IGNORED_WAIT = timedelta(minutes=2)
-# A restore that nothing has shown for so long after it began is a person's to look at.
+# A restore that nothing has shown for so long after it began is a person's to look at;
+# one of a car that was away, for so long after its plug-in.
 RESTORE_PATIENCE = timedelta(hours=12)
+# A limit that waits so long for its car to be plugged in: longer than a journey.
+AWAY_PATIENCE = timedelta(days=3)
+# A car that is away and has not spoken in so many reads is not asked again.
+READS_WHILE_AWAY = 3
+
+
+# What ends a hold with nothing owed. Of a lowered limit, some of it is what gives back.
+RELEASES = (
+    Verdict.DROVE_OFF, Verdict.FINISHED, Verdict.RESTARTED, Verdict.LIMIT_CHANGED,
+    Verdict.BACK_ALREADY,
+)  # fmt: skip
+GIVES_LIMIT_BACK = (Verdict.DROVE_OFF, Verdict.RESTARTED, Verdict.CHARGES_ON)
+# After these a car is not held again by the same event.
+LAST_WORDS = (
+    Verdict.RESTARTED, Verdict.LIMIT_CHANGED, Verdict.BACK_ALREADY, Verdict.CHARGES_ON,
+)  # fmt: skip
+IGNORED = (Verdict.STOP_IGNORED, Verdict.START_IGNORED, Verdict.LIMIT_IGNORED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +63,12 @@ class _Row:
         """Say whether nobody knew what came of the last call."""
         return self.standing.command == CommandStatus.UNKNOWN
 
+    @property
+    def owes_limit(self) -> bool:
+        """Say whether a limit may be lowered that nothing has shown to be back."""
+        lowering = self.standing.lowering
+        return lowering is not None and not lowering.is_back
+
 
 # The newest command of each open hold, and the newest stop that was ever answered.
 STANDINGS = """
@@ -52,19 +77,27 @@ select
     v.make, v.observed_at, v.is_plugged_in, v.is_charging, v.soc_percent,
     v.limit_percent,
     c.id, c.status, c.answered_at, coalesce(c.ineffective, 0), coalesce(c.attempt, 0),
-    s.answered_at
+    s.answered_at,
+    h.our_limit_percent, h.limit_percent, coalesce(s.landed, false),
+    h.held_at is not null, coalesce(c.is_restore and c.may_have_landed, false),
+    coalesce(c.kind = 'start', false), v.limit_observed_at,
+    coalesce(v.plugged_in_at = h.plugged_in_at, false),
+    v.can_start and coalesce(v.soc_percent, 0) >= v.commands_from_soc_percent
 from dispatch_hold h
 join dispatch_gridevent g on g.id = h.event_id and g.program_id = %(program)s
 join fleets_vehicle v on v.id = h.vehicle_id
 left join lateral (
-    select id, status, answered_at, ineffective, attempt from dispatch_command
+    select id, status, answered_at, ineffective, attempt, kind, is_restore,
+        may_have_landed
+    from dispatch_command
     where hold_id = h.id order by id desc limit 1
 ) c on true
 left join lateral (
-    select max(answered_at) as answered_at from dispatch_command
-    where hold_id = h.id and not is_restore
+    select max(answered_at) as answered_at, bool_or(may_have_landed) as landed
+    from dispatch_command where hold_id = h.id and not is_restore
 ) s on true
-where h.status = any(%(open_hold)s) and v.observed_at > h.state_observed_at
+where h.status = any(%(open_hold)s)
+    and greatest(v.observed_at, v.limit_observed_at) > h.state_observed_at
 order by h.id
 """
 
@@ -76,16 +109,24 @@ def confirm(program: Program, *, now: datetime) -> None:
     for row in rows:
         proven[evidence.judge(row.standing)].append(row)
     _stopped(proven[Verdict.STOPPED], now=now)
-    _started(proven[Verdict.STARTED], now=now)
-    for verdict in (Verdict.DROVE_OFF, Verdict.FINISHED):
-        ids = [row.hold_id for row in proven[verdict]]
-        _close_alarms(holds.release(ids, reason=verdict, now=now), now=now)
-    ids = [row.hold_id for row in proven[Verdict.RESTARTED]]
-    released = holds.release(ids, reason=Verdict.RESTARTED, now=now)
-    holds.end_participation(released, reason=Verdict.RESTARTED, now=now)
-    _close_alarms(released, now=now)
-    _ignored(proven[Verdict.STOP_IGNORED], now=now)
-    _ignored(proven[Verdict.START_IGNORED], now=now)
+    for verdict in (Verdict.STARTED, Verdict.LIMIT_BACK):
+        _restored(proven[verdict], verdict, now=now)
+    for verdict in RELEASES:
+        ids = [row.hold_id for row in proven[verdict] if not row.owes_limit]
+        released = holds.release(ids, reason=verdict, now=now)
+        if verdict in LAST_WORDS:
+            holds.end_participation(released, reason=verdict, now=now)
+        _close_alarms(released, now=now)
+    for verdict in GIVES_LIMIT_BACK:
+        ids = [row.hold_id for row in proven[verdict] if row.owes_limit]
+        given = holds.give_back(ids, reason=verdict, now=now)
+        if verdict in LAST_WORDS:
+            holds.end_participation(given, reason=verdict, now=now)
+    for verdict in IGNORED:
+        _ignored(proven[verdict], verdict, now=now)
+    _start_as_well(proven[Verdict.NEEDS_START], now=now)
+    if any(row.owes_limit for row in rows):
+        _let_wait(program, now=now)
 
 
 def _rows(program: Program) -> list[_Row]:
@@ -116,10 +157,28 @@ def _rows(program: Program) -> list[_Row]:
                     is_charging=row[7],
                     soc_percent=row[8],
                     limit_percent=row[9],
+                    lowering=_lowering(row),
                 ),
             )
             for row in cursor.fetchall()
         ]
+
+
+def _lowering(row: tuple[Any, ...]) -> evidence.Lowering | None:
+    ours, own, landed, was_shown, gave, starts, told_at, same_plug_in, can = row[16:25]
+    if ours is None:
+        return None
+    return evidence.Lowering(
+        ours=ours,
+        own=own,
+        landed=landed,
+        was_shown=was_shown,
+        gave=gave,
+        is_back=starts,  # one is queued only once the limit is back
+        told_at=told_at,
+        same_plug_in=same_plug_in,
+        may_start=can and not makes.start_forgets_limit(row[4]),
+    )
 
 
 def _stopped(rows: Sequence[_Row], *, now: datetime) -> None:
@@ -129,13 +188,13 @@ def _stopped(rows: Sequence[_Row], *, now: datetime) -> None:
     _confirm_commands(rows, now=now)
 
 
-def _started(rows: Sequence[_Row], *, now: datetime) -> None:
+def _restored(rows: Sequence[_Row], verdict: Verdict, *, now: datetime) -> None:
     restored = Hold.objects.filter(pk__in=[row.hold_id for row in rows]).move(
         HoldStatus.RESTORED,
         now=now,
-        reason=Verdict.STARTED,
+        reason=verdict,
         closed_at=now,
-        close_reason=Verdict.STARTED,
+        close_reason=verdict,
     )
     _confirm_commands(rows, now=now)
     _close_alarms(restored, now=now)
@@ -155,7 +214,7 @@ def _close_alarms(hold_ids: Sequence[int], *, now: datetime) -> None:
     alarms.clear((key for pk in hold_ids for key in alarms.of_hold(pk)), now=now)
 
 
-def _ignored(rows: Sequence[_Row], *, now: datetime) -> None:
+def _ignored(rows: Sequence[_Row], verdict: Verdict, *, now: datetime) -> None:
     """Try again what did not happen; give up after the last attempt that counts.
 
     Only what was accepted did the car ignore. An attempt of unknown outcome that proves
@@ -187,13 +246,13 @@ def _ignored(rows: Sequence[_Row], *, now: datetime) -> None:
     )
     taking = [row.hold_id for row in tired if row.standing.hold == HoldStatus.TAKING]
     holds.end_participation(
-        holds.release(taking, reason=Verdict.STOP_IGNORED, now=now),
-        reason=Verdict.STOP_IGNORED,
+        holds.release(taking, reason=verdict, now=now),
+        reason=verdict,
         now=now,
     )
     give_up(
         [row.hold_id for row in tired if row.standing.hold == HoldStatus.RESTORING],
-        reason=Verdict.START_IGNORED,
+        reason=verdict,
         now=now,
     )
 
@@ -220,11 +279,17 @@ def give_up(hold_ids: Sequence[int], *, reason: str, now: datetime) -> None:
         )
 
 
-def watch(events: Sequence[GridEvent], *, now: datetime) -> None:
-    """Alarm what is late, and leave to a person what nothing has shown for long."""
-    overdue = Hold.objects.filter(event__in=events, status=HoldStatus.RESTORING)
-    late = overdue.filter(latest_start_at__lt=now).select_related("vehicle", "event")
-    for hold in late:
+def watch(program: Program, *, now: datetime) -> None:
+    """Alarm what is late, and leave to a person what nothing has shown for long.
+
+    A car that is away is not late: its limit waits for it, and is only alarmed.
+    """
+    owed = (
+        Hold.objects.filter(event__program=program, status=HoldStatus.RESTORING)
+        .select_related("vehicle", "event")
+        .order_by("id")
+    )
+    for hold in owed.filter(latest_start_at__lt=now).exclude(holds.AWAY):
         alarms.raise_alarm(
             alarms.late_key(hold.pk),
             f"{hold.vehicle} is not given back at its latest start",
@@ -232,7 +297,60 @@ def watch(events: Sequence[GridEvent], *, now: datetime) -> None:
             event=hold.event,
             severity=Alarm.Severity.WARNING,
         )
-    stuck = overdue.filter(restoring_at__lt=now - RESTORE_PATIENCE)
+    for hold in owed.filter(holds.AWAY, restoring_at__lt=now - AWAY_PATIENCE):
+        alarms.raise_alarm(
+            alarms.away_key(hold.pk),
+            f"{hold.vehicle} is not plugged in since {hold.restoring_at:%d %b}: its"
+            f" limit is still {hold.our_limit_percent} % instead of"
+            f" {hold.limit_percent:g} %",
+            now=now,
+            event=hold.event,
+            severity=Alarm.Severity.WARNING,
+        )
+    since = now - RESTORE_PATIENCE
+    came_home = Q(tactic=Tactic.LIMIT, vehicle__plugged_in_at__gt=since)
+    stuck = owed.filter(restoring_at__lt=since).exclude(holds.AWAY).exclude(came_home)
     give_up(
         list(stuck.values_list("pk", flat=True)), reason="nothing shows it", now=now
     )
+
+
+def _start_as_well(rows: Sequence[_Row], *, now: datetime) -> None:
+    """Start cars that have their limits back, and do not go on by themselves."""
+    _confirm_commands(rows, now=now)
+    holds.start_as_well([row.hold_id for row in rows], now=now)
+
+
+# What a car needs that is plugged in again: the try that waited for that, at once.
+TRY_AT_PLUG_IN = """
+update dispatch_command c set due_at = %(now)s
+from dispatch_hold h
+join dispatch_gridevent g on g.id = h.event_id and g.program_id = %(program)s
+join fleets_vehicle v on v.id = h.vehicle_id
+where c.hold_id = h.id and c.status = 'queued' and c.is_restore
+    and c.kind = 'set limit' and c.due_at > %(now)s
+    and v.is_plugged_in and v.plugged_in_at > c.answered_at
+"""
+# Asking a car that is away tells nothing new: it reports when it is plugged in.
+ASK_NO_MORE = """
+update dispatch_command c set read_due_at = null
+from dispatch_hold h
+join dispatch_gridevent g on g.id = h.event_id and g.program_id = %(program)s
+join fleets_vehicle v on v.id = h.vehicle_id
+where c.hold_id = h.id and c.status in ('unknown', 'accepted') and c.is_restore
+    and c.kind = 'set limit' and c.reads >= %(reads)s and c.read_due_at is not null
+    and v.is_plugged_in is false
+"""
+
+
+def _let_wait(program: Program, *, now: datetime) -> None:
+    """Let the limits of cars that are away wait for the next plug-in, and no longer.
+
+    The turn holds the locks of these holds, so no two writers meet at their commands.
+    """
+    values: dict[str, Any] = {
+        "program": program.pk, "now": now, "reads": READS_WHILE_AWAY,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(TRY_AT_PLUG_IN, values)
+        cursor.execute(ASK_NO_MORE, values)

@@ -82,7 +82,7 @@ def evaluate(program: Program, *, now: datetime) -> list[planner.Intent]:
         holds.act(
             intents, seen.cars, events={event.pk: event for event in events}, now=now
         )
-        confirmation.watch(events, now=now)
+        confirmation.watch(program, now=now)
         samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
     if intents:
         log.info("decided", program=program.code, **_counted(intents))

@@ -4,6 +4,9 @@ Only a reading whose vehicle time is later than the end of the call confirms it.
 whose data is an hour old gets that hour before "still charging" counts as disobedience.
 And a stop of unknown outcome may land late: what is read before `owed_until` closes
 nothing.
+
+A car held by a lower limit is owed that limit, not a start: unplugging settles nothing,
+and what the customer chose meanwhile ends it.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from dispatch import limits
 from dispatch.lifecycle import UNPROVEN_COMMAND, CommandStatus, HoldStatus
+from dispatch.limits import Whose
 
 # Reports round to a tenth of a percent at the finest, many to whole ones. A car is full
 # at its limit; one that a start of ours left alone just below it says the same.
@@ -33,6 +38,28 @@ class Verdict(StrEnum):
     RESTARTED = "restarted"  # charging again without us
     FINISHED = "finished"  # full: nothing is owed any more
     DROVE_OFF = "drove off"  # unplugged: a stop does not outlive its plug-in
+    # Of lowered limits:
+    CHARGES_ON = "charges above the limit"  # our limit is there, and stops nothing
+    LIMIT_CHANGED = "customer changed the limit"
+    BACK_ALREADY = "limit is back without us"
+    LIMIT_BACK = "limit is back"  # we set it back; the rest is the car's own business
+    NEEDS_START = "does not go on by itself"  # limit back, in the plug-in we took it in
+    LIMIT_IGNORED = "limit ignored"  # accepted, yet the limit is what it was
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """What a standing has beside that when a limit was lowered."""
+
+    ours: int
+    own: float  # from before us
+    landed: bool  # a call that lowered it may have reached the car
+    was_shown: bool  # a reading has shown our limit, and no charging
+    gave: bool  # a call that set it back may have reached the car
+    is_back: bool  # shown; only a start is owed yet
+    told_at: datetime | None  # when the car told the limit
+    same_plug_in: bool  # as when it was taken
+    may_start: bool  # a start of this car keeps its limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +78,13 @@ class Standing:
     is_charging: bool | None
     soc_percent: float | None
     limit_percent: float | None
+    lowering: Lowering | None = None  # None: held by a stop
 
 
 def judge(standing: Standing) -> Verdict:
     """Return what the car's newest reading proves about its hold."""
-    seen = standing.observed_at
+    lowering = standing.lowering
+    seen = _heard_at(standing)
     if seen is None or seen <= standing.taken_from:
         return Verdict.NOTHING
     if standing.owed_until is not None and seen <= standing.owed_until:
@@ -65,6 +94,12 @@ def judge(standing: Standing) -> Verdict:
         return Verdict.NOTHING
     if standing.command == CommandStatus.SENDING:
         return Verdict.NOTHING  # its outcome comes first
+    if lowering is not None and not lowering.is_back:
+        if standing.hold == HoldStatus.TAKING:
+            return _judge_lowering(standing, lowering)
+        if standing.hold == HoldStatus.HELD:
+            return _judge_lowered(standing, lowering)
+        return _judge_raising(standing, lowering)
     if standing.is_plugged_in is False:
         return Verdict.DROVE_OFF
     if standing.hold == HoldStatus.TAKING:
@@ -125,8 +160,135 @@ def _judge_restoring(standing: Standing, seen: datetime) -> Verdict:
     return Verdict.NOTHING
 
 
+def _judge_lowering(standing: Standing, lowering: Lowering) -> Verdict:
+    """Judge a limit that is on its way down."""
+    answered_at = standing.stop_answered_at
+    if not lowering.landed or answered_at is None:
+        return Verdict.NOTHING  # it is sent, or dropped
+    if standing.is_plugged_in is False:
+        return Verdict.DROVE_OFF
+    if standing.command in WAITING:
+        return Verdict.NOTHING
+    patient_until = answered_at + standing.freshness
+    if _whose_since(standing, lowering, answered_at) is Whose.OURS:
+        if _seen_since(standing, answered_at) and standing.is_charging is False:
+            return Verdict.STOPPED
+        charges_on = standing.is_charging and _is_above(standing, lowering)
+        if charges_on and _seen_since(standing, patient_until):
+            return Verdict.CHARGES_ON
+        return Verdict.NOTHING
+    return {
+        Whose.OWN: Verdict.LIMIT_IGNORED,
+        Whose.THEIRS: Verdict.LIMIT_CHANGED,
+    }.get(_whose_since(standing, lowering, patient_until), Verdict.NOTHING)
+
+
+def _judge_lowered(standing: Standing, lowering: Lowering) -> Verdict:
+    """Judge a car that our limit holds."""
+    answered_at = standing.stop_answered_at
+    if answered_at is None:
+        return Verdict.NOTHING
+    whose = _whose_since(standing, lowering, answered_at)
+    if whose is Whose.THEIRS:
+        return Verdict.LIMIT_CHANGED
+    if whose is Whose.OWN:
+        return Verdict.BACK_ALREADY
+    if standing.is_plugged_in is False:
+        return Verdict.DROVE_OFF
+    if (
+        standing.is_charging
+        and _is_above(standing, lowering)
+        and _seen_since(standing, answered_at)
+    ):
+        return Verdict.RESTARTED
+    return Verdict.NOTHING
+
+
+def _judge_raising(standing: Standing, lowering: Lowering) -> Verdict:
+    """Judge a limit that is being set back, or could not be."""
+    is_given = standing.command not in WAITING and standing.answered_at is not None
+    taken_at = standing.stop_answered_at or standing.taken_from
+    if is_given and lowering.gave:
+        since = standing.answered_at or taken_at
+    else:
+        # One that no reading has shown yet may still be on its way down.
+        wait = timedelta() if lowering.was_shown else standing.freshness
+        since = taken_at + wait
+    whose = _whose_since(standing, lowering, since)
+    if whose is Whose.THEIRS:
+        return Verdict.LIMIT_CHANGED
+    if whose is Whose.OWN:
+        if not lowering.gave:
+            return Verdict.BACK_ALREADY
+        return _judge_raised(standing, lowering)
+    if (
+        whose is Whose.OURS
+        and standing.command in UNPROVEN_COMMAND
+        and _whose_since(standing, lowering, since + standing.freshness) is Whose.OURS
+    ):
+        return Verdict.LIMIT_IGNORED
+    return Verdict.NOTHING
+
+
+def _judge_raised(standing: Standing, lowering: Lowering) -> Verdict:
+    """Judge a car that has its limit back.
+
+    Most cars go on by themselves. One that does not is started, if it stands in the
+    plug-in in which it was charging when we took it: its own timer had let it. In any
+    other, whether it charges is its own business.
+    """
+    may_need_start = (
+        standing.hold == HoldStatus.RESTORING
+        and standing.command not in WAITING
+        and lowering.same_plug_in
+        and lowering.may_start
+        and not standing.is_charging
+        and not _is_full(standing, within=FULL_AFTER_START_WITHIN_PERCENT)
+    )
+    if not may_need_start:
+        return Verdict.LIMIT_BACK
+    patient_until = _after(standing.answered_at, standing.freshness)
+    waited = patient_until is not None and _seen_since(standing, patient_until)
+    return (
+        Verdict.NEEDS_START
+        if waited and standing.is_charging is False
+        else Verdict.NOTHING
+    )
+
+
+def _heard_at(standing: Standing) -> datetime | None:
+    """Return the time of the newest that the car told."""
+    told_at = standing.lowering.told_at if standing.lowering else None
+    moments = [moment for moment in (standing.observed_at, told_at) if moment]
+    return max(moments, default=None)
+
+
+def _seen_since(standing: Standing, moment: datetime) -> bool:
+    return standing.observed_at is not None and standing.observed_at > moment
+
+
+def _whose_since(standing: Standing, lowering: Lowering, moment: datetime) -> Whose:
+    """Return whose limit it is, if the car told it after this moment."""
+    since = max(moment, standing.owed_until or moment)
+    if lowering.told_at is None or lowering.told_at <= since:
+        return Whose.UNSAID
+    return limits.whose(standing.limit_percent, ours=lowering.ours, own=lowering.own)
+
+
+def _is_above(standing: Standing, lowering: Lowering) -> bool:
+    """Say whether a car that charges does so beyond our limit, not just up to it."""
+    return standing.soc_percent is None or standing.soc_percent > lowering.ours
+
+
 def _shows_stop(standing: Standing, seen: datetime) -> bool:
     """Say whether the reading is newer than the stop and shows no charging."""
+    lowering = standing.lowering
+    if lowering is not None:
+        whose = limits.whose(
+            standing.limit_percent, ours=lowering.ours, own=lowering.own
+        )
+        if whose is not Whose.OURS:
+            return False
     return (
         standing.is_charging is False
         and standing.answered_at is not None

@@ -12,14 +12,14 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
-from dispatch import claims, outcomes
+from dispatch import claims, limits, outcomes
 from dispatch.line import Line
 from dispatch.models import Sender
 from dispatch.outcomes import Outcome
@@ -103,6 +103,37 @@ def _send(sending: Sending) -> int:
     return len(jobs)
 
 
+def _write_limits(sending: Sending, done: Sequence[Outcome]) -> list[Outcome]:
+    """Send the limits whose looks let them go; return the outcomes of all others.
+
+    Rows are asked once more between the look and the write, for the look took a while:
+    an opt-out wins here, too. Without an answer nothing is written.
+    """
+    looked = [replace(o.job, has_looked=True) for o in done if _may_write(o)]
+    if not looked:
+        return list(done)
+    asked_at = time.monotonic()
+    try:
+        mine = claims.still_ours(looked, sender=sending.sender)
+        wanted = claims.still_wanted(mine, now=clock.now())
+        overtaken = [job for job in mine if job not in wanted]
+        outcomes.withdraw(overtaken, sender=sending.sender, now=clock.now())
+    except OperationalError as error:
+        log.warning("looks_fall", error=str(error), count=len(looked))
+        connection.close()
+        return [replace(o, result=None) if _may_write(o) else o for o in done]
+    sending.line.send(wanted, claimed_at=asked_at)
+    return [o for o in done if not _may_write(o)]
+
+
+def _may_write(outcome: Outcome) -> bool:
+    """Say whether this is a look that lets its write go."""
+    job, seen = outcome.job, outcome.result
+    if not job.is_look or not isinstance(seen, Report) or job.instead_of is None:
+        return False
+    return limits.may_write(seen, instead_of=job.instead_of, takes=not job.is_restore)
+
+
 def _record(sending: Sending, done: Sequence[Outcome]) -> None:
     """Write outcomes down, however long the database needs to come back.
 
@@ -112,9 +143,10 @@ def _record(sending: Sending, done: Sequence[Outcome]) -> None:
     deadline = time.monotonic() + settings.SENDER_DEAD_SECONDS
     if any(isinstance(outcome.result, TokenStale) for outcome in done):
         _renew(sending)
+    ended = _write_limits(sending, done)
     while True:
         try:
-            outcomes.record(done, sender=sending.sender, now=clock.now())
+            outcomes.record(ended, sender=sending.sender, now=clock.now())
             break
         except OperationalError as error:
             log.warning("outcomes_wait", error=str(error), count=len(done))

@@ -16,7 +16,7 @@ from typing import TypedDict
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
-from dispatch import audit, envelope, event_rules, stops
+from dispatch import audit, envelope, event_rules, holds, stops
 from dispatch.event_rules import Finding, Invalid, NotAllowed, Stale, WrongMoment
 from dispatch.lifecycle import (
     RUNNING_EVENT,
@@ -305,8 +305,12 @@ def advance(now: datetime) -> Advanced:
 
 
 def _complete(now: datetime) -> list[int]:
-    """Complete the restoring events that no open hold belongs to."""
-    owed = Hold.objects.open()
+    """Complete the restoring events that no open hold belongs to.
+
+    A lowered limit whose car is away outlasts its event: the hold is what owes it, and
+    stays open, watched and tried at the next plug-in, whatever became of the event.
+    """
+    owed = Hold.objects.open().exclude(holds.AWAY)
     ids = (
         GridEvent.objects.exclude(Exists(owed.filter(event=OuterRef("pk"))))
         .exclude(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from math import isfinite
 
 from django.db import transaction
+from django.db.models import Q
 
 from dispatch import alarms, audit
 from dispatch.lifecycle import (
@@ -29,6 +30,15 @@ from fleets.models import Tactic, Vehicle
 FINAL_REASONS = (
     Reason.OPTED_OUT, Reason.WITHDRAWN, Reason.LATEST_START, Reason.PICK_UP,
 )  # fmt: skip
+
+# Of open holds: their limits wait for the car to be plugged in again. An owner who must
+# sign in first is another matter: that takes a person.
+AWAY = Q(
+    tactic=Tactic.LIMIT,
+    status=HoldStatus.RESTORING,
+    vehicle__is_plugged_in=False,
+    vehicle__account__reconnect_needed_at=None,
+)
 
 
 def act(
@@ -55,7 +65,7 @@ def _hold(
     events: Mapping[int, GridEvent],
     now: datetime,
 ) -> None:
-    """Open holds with the state from before us, and queue their stops.
+    """Open holds with the state from before us, and queue what takes.
 
     A car that is owed already keeps that hold: it knows the state from before the
     first event. The new event only joins in.
@@ -75,7 +85,8 @@ def _hold(
         Hold(
             vehicle=vehicles[vehicle_id],
             event=events[intent.event_id],
-            tactic=Tactic.STOP,
+            tactic=Tactic.STOP if intent.limit_percent is None else Tactic.LIMIT,
+            our_limit_percent=intent.limit_percent,
             was_charging=True,
             soc_percent=vehicles[vehicle_id].soc_percent,
             limit_percent=vehicles[vehicle_id].limit_percent,
@@ -106,7 +117,12 @@ def _hold(
                 hold=hold,
                 event=hold.event,
                 event_version=hold.event.version,
-                kind=CommandKind.STOP,
+                kind=(
+                    CommandKind.STOP
+                    if hold.our_limit_percent is None
+                    else CommandKind.SET_LIMIT
+                ),
+                percent=hold.our_limit_percent,
                 is_restore=False,
                 created_at=now,
                 due_at=now,
@@ -160,11 +176,7 @@ def _spare(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
 
 
 def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
-    """Queue starts; whatever stop is still underway is superseded with them.
-
-    An accepted or unknown stop needs no confirmation before its start. One on the wire
-    does: the planner leaves those cars alone until the outcome is here.
-    """
+    """Queue what gives these cars back."""
     for reason, vehicle_ids in _by_reason(intents, cars).items():
         hold_ids = (
             Hold.objects.open()
@@ -172,34 +184,63 @@ def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
             .exclude(status=HoldStatus.UNRESOLVED)  # that takes a person
             .values_list("pk", flat=True)
         )
-        moved = Hold.objects.filter(pk__in=_off_the_wire(hold_ids)).move(
-            HoldStatus.RESTORING,
-            now=now,
-            reason=reason,
-            restoring_at=now,
-            restore_reason=reason,
-        )
-        Command.objects.filter(hold__in=moved, is_restore=False).move(
-            CommandStatus.SUPERSEDED, now=now, reason=reason
-        )
+        moved = give_back(hold_ids, reason=reason, now=now)
         if reason in FINAL_REASONS:
             end_participation(moved, reason=reason, now=now)
-        restored = Hold.objects.filter(pk__in=moved).select_related("event")
-        _queue([_start_of(hold, now=now) for hold in restored.order_by("id")], now=now)
 
 
-def _start_of(hold: Hold, *, now: datetime) -> Command:
+def give_back(
+    hold_ids: Iterable[int], *, reason: str, now: datetime
+) -> list[int]:
+    """Turn holds to being given back, with the commands for that; return their ids.
+
+    Whatever stop is still underway is superseded with them. An accepted or unknown one
+    needs no confirmation before its start. One on the wire does: such a hold is left to
+    the next turn.
+    """
+    moved = Hold.objects.filter(pk__in=_off_the_wire(hold_ids)).move(
+        HoldStatus.RESTORING,
+        now=now,
+        reason=reason,
+        restoring_at=now,
+        restore_reason=reason,
+    )
+    Command.objects.filter(hold__in=moved, is_restore=False).move(
+        CommandStatus.SUPERSEDED, now=now, reason=reason
+    )
+    restored = Hold.objects.filter(pk__in=moved).select_related("event")
+    _queue(
+        [restore_command(hold, now=now) for hold in restored.order_by("id")], now=now
+    )
+    return moved
+
+
+def restore_command(
+    hold: Hold, *, now: datetime, limit_is_back: bool = False
+) -> Command:
+    """Return the command that gives a car back: a start, or its own limit.
+
+    A car whose limit is back, and that does not go on by itself, is owed a start yet.
+    """
+    is_limit = hold.tactic == Tactic.LIMIT and not limit_is_back
     return Command(
         vehicle_id=hold.vehicle_id,
         hold=hold,
         event=hold.event,
         event_version=hold.event.version,
-        kind=CommandKind.START,
+        kind=CommandKind.SET_LIMIT if is_limit else CommandKind.START,
+        percent=round(hold.limit_percent or 0) if is_limit else None,
         is_restore=True,
         created_at=now,
         due_at=now,
         latest_start_at=hold.latest_start_at,
     )
+
+
+def start_as_well(hold_ids: Sequence[int], *, now: datetime) -> None:
+    """Queue starts for cars that have their limits back and do not go on."""
+    rows = Hold.objects.filter(pk__in=hold_ids).select_related("event").order_by("id")
+    _queue([restore_command(hold, now=now, limit_is_back=True) for hold in rows], now=now)
 
 
 def _drop(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
@@ -286,14 +327,19 @@ def close_by_hand(hold: Hold, *, actor: str, now: datetime, why: str) -> bool:
 
 
 def try_again(hold: Hold, *, actor: str, now: datetime, why: str) -> bool:
-    """Let a person ask for one more start of a car that could not be given back."""
+    """Let a person ask once more for what could not be given back."""
     with transaction.atomic():
         moved = Hold.objects.filter(pk=hold.pk, status=HoldStatus.UNRESOLVED).move(
             HoldStatus.RESTORING, now=now, reason=f"{actor}: {why}", restoring_at=now
         )
         if moved:
             hold.refresh_from_db()
-            _queue([_start_of(hold, now=now)], now=now)
+            limit_is_back = Command.objects.filter(
+                hold=hold, kind=CommandKind.START, is_restore=True
+            ).exists()
+            _queue(
+                [restore_command(hold, now=now, limit_is_back=limit_is_back)], now=now
+            )
             audit.write(
                 "try again", subject=f"hold {hold.pk}", actor=actor, now=now, why=why
             )

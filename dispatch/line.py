@@ -115,7 +115,7 @@ class Line:
         self._calls.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def _ask(self, job: Job) -> Receipt | Report:
-        if job.is_read:
+        if job.is_read or job.is_look:
             return await self.provider.read(job.key)
         if job.kind == CommandKind.STOP:
             return await self.provider.stop_charging(job.key)

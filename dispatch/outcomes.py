@@ -21,7 +21,7 @@ from django.db import connection, transaction
 
 from dispatch import alarms, holds, retry
 from dispatch.claims import Job
-from dispatch.lifecycle import CommandStatus
+from dispatch.lifecycle import CommandKind, CommandStatus
 from dispatch.models import Hold, Participation, Sender
 from dispatch.retry import Attempt, Decision
 from fleets import clock
@@ -90,7 +90,7 @@ def record(done: Sequence[Outcome], *, sender: Sender, now: datetime) -> None:
     timeline = clock.timeline()
     decided: list[tuple[Outcome, Decision, datetime]] = []
     for outcome in done:
-        if outcome.job.is_read or isinstance(outcome.result, Report):
+        if outcome.job.is_read:
             continue  # its report is a reading; the command waits for that
         answered_at = timeline.at(outcome.answered_real)
         decided.append((outcome, _decide(outcome), answered_at))
@@ -119,7 +119,6 @@ def _changes_the_hold(outcome: Outcome, decision: Decision) -> bool:
 def _decide(outcome: Outcome) -> Decision:
     if outcome.result is None:
         return Decision(CommandStatus.QUEUED, code="not sent in time")
-    assert not isinstance(outcome.result, Report)
     job = outcome.job
     return retry.decide(
         outcome.result,
@@ -128,6 +127,8 @@ def _decide(outcome: Outcome) -> Decision:
             number=job.attempt,
             may_have_landed=job.may_have_landed,
             freshness_seconds=job.freshness_seconds,
+            is_limit=job.kind == CommandKind.SET_LIMIT,
+            has_looked=not job.is_look,
         ),
     )
 

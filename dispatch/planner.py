@@ -19,6 +19,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from dispatch import limits
 from dispatch.room import Bound, Room
 
 Bools = NDArray[np.bool_]
@@ -30,7 +31,7 @@ Texts = NDArray[np.str_]
 class Act(StrEnum):
     """What is to be done with one car."""
 
-    HOLD = "hold"  # stop it; what it is owed is written down first
+    HOLD = "hold"  # stop it, or lower its limit; what it is owed is written down first
     SPARE = "spare"  # leave it alone, and say why
     RESTORE = "restore"  # give it back
     DROP = "drop"  # nothing was taken from it yet: let go
@@ -50,6 +51,8 @@ class Reason(StrEnum):
     HOME_UNKNOWN = "not known to be at home"
     NOT_CHARGING = "not charging"
     UNABLE = "cannot be stopped and started"
+    LIMIT_UNKNOWN = "its charge limit is unknown"  # and it takes nothing else
+    LIMIT_UNFIT = "no limit would stop it"
     BELOW_MINIMUM = "below minimum charge"
     READY_BY = "would be late"
     NO_CALLS = "no calls left this month"
@@ -109,6 +112,8 @@ class Cars:
     at_home: Bools
     away: Bools
     able: Bools  # can be stopped, and started again, at its present charge
+    can_set_limit: Bools
+    limit_percent: Floats  # its own, told by its newest reading; NaN: unknown
     soc_percent: Floats
     minimum_percent: Floats
     power_kw: Floats  # what it draws, or would
@@ -116,6 +121,7 @@ class Cars:
     calls_left: Ints  # this month, beyond the reserve for its restore
     debt: Texts  # Debt
     held_kw: Floats  # 0 without an open hold
+    restore_calls: Ints  # that giving it back takes: 1, or 2 for a lowered limit
     area: Texts  # Area
     feeder_stopped: Bools  # the switch of its feeder: no new holds
     holds_left: Ints  # today, before it was held often enough
@@ -139,8 +145,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Program:
-    """The rules for restoring, and what is going on already."""
+    """The rules for taking and restoring, and what is going on already."""
 
+    limit_first: bool  # its tactic: lower limits where that can be done
     restore_cap_kw: float  # inf: none
     restore_ramp_kw_per_minute: float
     charging_kw: float  # drawn by its cars now, restores on their way included
@@ -155,7 +162,7 @@ class Provider:
 
     reserve_calls: float  # kept for restores, at once
     restores_per_minute: float  # half of the present rate (promise 3)
-    owed_latest_starts: Floats  # of every open hold, of all programs
+    owed_latest_starts: Floats  # of every call that is owed, of all programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,7 @@ class Intent:
     place: int  # of the car in the arrays
     event_id: int  # 0: of no event in particular
     reason: Reason
+    limit_percent: int | None = None  # hold it by this limit; None: by a stop
 
 
 # A car is given back this long before its latest start: one lost command, its read and
@@ -192,15 +200,18 @@ def decide(
     taken: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
     for event in events:
         if event.holding:
-            for intent in _judge(cars, event, room, taken):
+            for intent in _judge(program, cars, event, room, taken):
                 if intent.act is Act.HOLD:
                     taken[intent.place] = True
                 intents.append(intent)
     return intents
 
 
-def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Intent]:
+def _judge(
+    program: Program, cars: Cars, event: Event, room: Room, taken: Bools
+) -> Iterator[Intent]:
     """Yield holds and spares of one holding event, changes alone."""
+    by_limit = _by_limit(program, cars)
     ended = event.standing == Standing.ENDED
     off = cars.area != Area.NONE
     open_to_us = event.aimed & cars.consented & ~event.opted_out & ~ended
@@ -224,19 +235,39 @@ def _judge(cars: Cars, event: Event, room: Room, taken: Bools) -> Iterator[Inten
             verdicts[place] = Reason.STOPPED
         elif event.target_kw is not None and held_kw >= event.target_kw:
             verdicts[place] = Reason.ENOUGH
-        elif not room.take(cars.latest_start[place], event.ends_at):
+        elif not room.take(
+            cars.latest_start[place],
+            event.ends_at,
+            calls=limits.CALLS if by_limit[place] else 1,
+        ):
             verdicts[place] = Reason.NO_ROOM
         else:
             held_kw += float(cars.power_kw[place])
-            yield Intent(Act.HOLD, place, event.event_id, why)
+            percent = (
+                int(limits.lowered(cars.soc_percent)[place])
+                if by_limit[place]
+                else None
+            )
+            yield Intent(Act.HOLD, place, event.event_id, why, percent)
 
     changed = (event.standing != Standing.SPARED) | (event.reason != verdicts)
     for place in _places(free & (verdicts != "") & changed):
         yield Intent(Act.SPARE, place, event.event_id, Reason(verdicts[place]))
 
 
+def _by_limit(program: Program, cars: Cars) -> Bools:
+    """Say which cars would be held by a lower limit, the others by a stop (n).
+
+    The program's tactic comes first; a car that cannot do that is held by the other.
+    """
+    can = cars.can_set_limit & limits.can_lower(cars.soc_percent, cars.limit_percent)
+    return can if program.limit_first else can & ~cars.able
+
+
 def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
     """Return each car's first reason to be left alone, or "" (n)."""
+    can_lower = limits.can_lower(cars.soc_percent, cars.limit_percent)
+    stuck = ~cars.able & ~(cars.can_set_limit & can_lower)
     unheard = (event.reason == Reason.REFUSED) & ~event.has_news
     tests = [
         (cars.area != Area.NONE, Reason.AREA_OFF),
@@ -245,7 +276,9 @@ def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
         (cars.away, Reason.AWAY),
         (~cars.at_home, Reason.HOME_UNKNOWN),
         (~cars.charging, Reason.NOT_CHARGING),
-        (~cars.able, Reason.UNABLE),
+        (stuck & ~cars.can_set_limit, Reason.UNABLE),
+        (stuck & np.isnan(cars.limit_percent), Reason.LIMIT_UNKNOWN),
+        (stuck, Reason.LIMIT_UNFIT),
         (cars.soc_percent < cars.minimum_percent, Reason.BELOW_MINIMUM),
         (cars.latest_start < event.ends_at + MARGIN_SECONDS, Reason.READY_BY),
         (cars.calls_left <= 0, Reason.NO_CALLS),
@@ -351,12 +384,13 @@ def _must_start_by(
 ) -> NDArray[np.float64]:
     """Return, per car, the latest start from which it must be restored now (n).
 
-    The margin alone would do if calls were free; the k-th in line also waits for the
-    k - 1 before it at half of the provider's rate.
+    The margin alone would do if calls were free; each in line also waits for the calls
+    of those before it at half of the provider's rate.
     """
     bound = np.full(len(cars.vehicle_id), now + MARGIN_SECONDS)
     places = np.flatnonzero(taken)
     in_line = places[np.argsort(cars.latest_start[places], kind="stable")]
-    beyond = np.maximum(np.arange(len(in_line)) - provider.reserve_calls, 0.0)
+    calls = cars.restore_calls[in_line]
+    beyond = np.maximum(np.cumsum(calls) - 1 - provider.reserve_calls, 0.0)
     bound[in_line] += beyond / max(provider.restores_per_minute, 1e-9) * 60.0
     return bound

@@ -58,7 +58,7 @@ class Room:
         counts = np.bincount(steps.astype(np.int64), minlength=STEPS)
         self._due_by: Floats = np.cumsum(counts).astype(float)
 
-    def take(self, latest_start: float, ends_at: float) -> bool:
+    def take(self, latest_start: float, ends_at: float, *, calls: int = 1) -> bool:
         """Book one restore after `ends_at`, or return False when it does not fit."""
         step = int((min(latest_start, 1e12) - self._now) // STEP_SECONDS)
         step = min(step, STEPS - 1)
@@ -67,7 +67,7 @@ class Room:
         times = self._now + np.arange(step, STEPS) * STEP_SECONDS
         minutes = np.maximum(times - max(ends_at, self._now), 0.0) / 60.0
         carried = self._reserve_calls + self._per_minute * minutes
-        if np.any(self._due_by[step:] + 1 > carried):
+        if np.any(self._due_by[step:] + calls > carried):
             return False
-        self._due_by[step:] += 1
+        self._due_by[step:] += calls
         return True

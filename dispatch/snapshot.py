@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
-from dispatch import area_hold_offs, planner
+from dispatch import area_hold_offs, holds, limits, planner
 from dispatch.lifecycle import (
     OPEN_HOLD,
     CommandStatus,
@@ -27,7 +27,7 @@ from dispatch.lifecycle import (
 from dispatch.models import Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
 from fleets import charging
-from fleets.models import Bucket, Program, Vehicle
+from fleets.models import Bucket, Program, Tactic, Vehicle
 from fleets.providers import throttle
 
 # A car that charges reports every few percent; one that was charging and has been
@@ -64,10 +64,18 @@ select
     not coalesce(v.is_home, true) as away,
     v.can_stop and v.can_start
         and coalesce(v.soc_percent, 0) >= v.commands_from_soc_percent as able,
+    v.can_set_limit,
+    -- Told by the newest reading: an older one may have been overtaken.
+    case when v.limit_observed_at >= v.observed_at then v.limit_percent
+        else 'NaN' end as told_limit_percent,
     coalesce(v.soc_percent, 0) as soc_percent,
     coalesce(e.minimum_charge_percent, %(minimum_percent)s) as minimum_percent,
     coalesce(nullif(v.power_kw, 0), v.usual_power_kw) as power_kw,
-    coalesce(v.limit_percent, %(unknown_limit)s) as limit_percent,
+    -- Of a car that a limit of ours holds, its own.
+    coalesce(
+        case when h.our_limit_percent is not null then h.limit_percent end,
+        v.limit_percent, %(unknown_limit)s
+    ) as limit_percent,
     v.battery_kwh,
     v.usual_power_kw,
     coalesce(e.ready_by, '{}') as ready_by,
@@ -75,6 +83,8 @@ select
         when b.month = %(month)s then b.calls_this_month else 0 end as calls_left,
     coalesce(h.status, '') as hold,
     coalesce(h.power_kw, 0) as held_kw,
+    case when h.our_limit_percent is null then 1 else %(limit_calls)s end
+        as restore_calls,
     -- what was promised when it was taken; a later look may only make it earlier
     coalesce(extract(epoch from h.latest_start_at), 'infinity') as promised_start,
     coalesce(c.status, '') as command,
@@ -130,12 +140,22 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
 def provider(now: datetime) -> planner.Provider:
     """Return what the provider lets us give back, at half of its present rate."""
     bucket = Bucket.objects.filter(name=throttle.APPLICATION).first()
-    owed = Hold.objects.open().values_list("latest_start_at", flat=True)
+    # One that waits for its plug-in needs no call by any moment.
+    owed = (
+        Hold.objects.open()
+        .exclude(holds.AWAY)
+        .values_list("latest_start_at", "our_limit_percent")
+    )
     return planner.Provider(
         reserve_calls=throttle.reserve_calls(bucket) if bucket else 0.0,
         restores_per_minute=throttle.calls_per_minute() / 2.0,
         owed_latest_starts=np.array(
-            [moment.timestamp() if moment else np.inf for moment in owed], dtype=float
+            [
+                moment.timestamp() if moment else np.inf
+                for moment, ours in owed
+                for _ in range(1 if ours is None else limits.CALLS)
+            ],
+            dtype=float,
         ),
     )
 
@@ -149,6 +169,7 @@ def _columns(program: Program, now: datetime) -> Columns:
                 "program": program.pk,
                 "minimum_percent": program.minimum_charge_percent,
                 "unknown_limit": UNKNOWN_LIMIT_PERCENT,
+                "limit_calls": limits.CALLS,
                 "known_since": now - CHARGING_IS_KNOWN_FOR,
                 "month": throttle.month_of(now),
                 "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
@@ -193,6 +214,8 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         at_home=bools("at_home"),
         away=bools("away"),
         able=bools("able"),
+        can_set_limit=bools("can_set_limit"),
+        limit_percent=floats("told_limit_percent"),
         soc_percent=floats("soc_percent"),
         minimum_percent=floats("minimum_percent"),
         power_kw=floats("power_kw"),
@@ -205,6 +228,7 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         feeder_stopped=np.isin(feeder_ids, _stopped_feeders()),
         holds_left=np.array(columns["holds_left"], dtype=np.int64),
         held_kw=floats("held_kw"),
+        restore_calls=np.array(columns["restore_calls"], dtype=np.int64),
     )
 
 
@@ -264,15 +288,18 @@ def _program(program: Program, now: datetime) -> planner.Program:
         .exclude(Exists(owed))
         .values_list("power_kw", "usual_power_kw")
     )
-    restoring = Hold.objects.filter(
-        event__program=program, status=HoldStatus.RESTORING
-    ).values_list("power_kw", "restoring_at")
+    restoring = (
+        Hold.objects.filter(event__program=program, status=HoldStatus.RESTORING)
+        .exclude(holds.AWAY)  # those draw nothing
+        .values_list("power_kw", "restoring_at")
+    )
     a_minute_ago = now - timedelta(minutes=1)
     restored = Hold.objects.filter(
         event__program=program, restoring_at__gt=a_minute_ago
     ).values_list("power_kw", "restore_reason")
     cap = program.restore_cap_kw
     return planner.Program(
+        limit_first=program.tactic == Tactic.LIMIT,
         restore_cap_kw=float("inf") if cap is None else cap,
         restore_ramp_kw_per_minute=program.restore_ramp_kw_per_minute,
         charging_kw=float(charging_kw) + sum(kw for kw, _ in restoring),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from dispatch.lifecycle import (
     COMMAND_MOVES,
@@ -34,10 +34,12 @@ class Hold(models.Model):
     # Before us:
     was_charging = models.BooleanField()
     soc_percent = models.FloatField(null=True)
-    limit_percent = models.FloatField(null=True)
+    limit_percent = models.FloatField(null=True)  # its own limit
     power_kw = models.FloatField()  # what it drew
     state_observed_at = models.DateTimeField()  # when that was read
     plugged_in_at = models.DateTimeField(null=True)
+    # The limit that we hold it by; its own is written back only while it shows this one.
+    our_limit_percent = models.PositiveSmallIntegerField(null=True)
     # The last moment at which a start still has it ready by its departure.
     latest_start_at = models.DateTimeField(null=True)
     reason = models.CharField(max_length=40)  # why taken
@@ -82,6 +84,18 @@ class Hold(models.Model):
                 condition=Q(limit_percent=None)
                 | Q(limit_percent__gte=0, limit_percent__lte=100),
                 name="hold_limit_is_a_percentage",
+            ),
+            # A lowered limit can be set back: it is known, and ours is below it.
+            models.CheckConstraint(
+                condition=Q(tactic=Tactic.STOP, our_limit_percent=None)
+                | Q(
+                    tactic=Tactic.LIMIT,
+                    our_limit_percent__isnull=False,
+                    limit_percent__isnull=False,
+                    our_limit_percent__gte=50,
+                    limit_percent__gt=F("our_limit_percent"),
+                ),
+                name="hold_lowers_a_known_limit",
             ),
         ]
 

@@ -2,7 +2,7 @@
 
     with throttle.budget(now) as budget:      # inside the transaction that claims
         ... claim at most budget.calls(for_restore=True) ...
-        budget.spend("TESLA")                 # for each
+        budget.spend("TESLA", calls=1)        # for each
 
 The application's and the makes' buckets are locked for as long as the claim takes, so
 two senders can never both spend the last call, and losing Redis overdraws nothing. Each
@@ -29,7 +29,7 @@ APPLICATION = "application"
 # From a claim to the call's arrival, at most (real seconds).
 UNDERWAY_SECONDS = 0.5
 
-# Tested and lowered in the claim's own statement, beside `b`, the car's bucket, and the
+# Of a car's bucket `b`, which the claim's own statement tests and lowers, with the
 # parameters that `vehicle_parameters` returns.
 VEHICLE_TOKENS = """
     least(%(vehicle_capacity)s, b.tokens + %(vehicle_refill)s / 60.0
@@ -38,15 +38,23 @@ VEHICLE_TOKENS = """
 VEHICLE_CALLS = """
     (case when b.month = %(month)s then b.calls_this_month else 0 end)
 """
-VEHICLE_MAY = f"""
+
+
+def vehicle_may(calls: str) -> str:
+    """Return the test of a car's bucket, for so many calls (an expression)."""
+    return f"""
     coalesce(b.blocked_until, %(now)s) <= %(now)s
-    and {VEHICLE_TOKENS} >= 1
-    and {VEHICLE_CALLS} + %(month_reserve)s < %(month_calls)s
+    and {VEHICLE_TOKENS} >= {calls}
+    and {VEHICLE_CALLS} + %(month_reserve)s + {calls} <= %(month_calls)s
 """
-VEHICLE_SPEND = f"""
-    tokens = {VEHICLE_TOKENS} - 1,
+
+
+def vehicle_spend(calls: str) -> str:
+    """Return what lowers a car's bucket by so many calls (an expression)."""
+    return f"""
+    tokens = {VEHICLE_TOKENS} - {calls},
     refilled_at = greatest(b.refilled_at, %(now)s),
-    calls_this_month = {VEHICLE_CALLS} + 1,
+    calls_this_month = {VEHICLE_CALLS} + {calls},
     month = %(month)s
 """
 
@@ -84,18 +92,18 @@ class Budget:
         kept = 0.0 if for_restore else reserve_calls(self.application)
         return max(0, int(self.application.tokens - kept))
 
-    def has_room_for(self, make: str) -> bool:
-        """Say whether the make's own bucket lets one more call leave."""
+    def has_room_for(self, make: str, *, calls: int = 1) -> bool:
+        """Say whether the make's own bucket lets so many more calls leave."""
         bucket = self.makes.get(make)
         if bucket is None:
             return True  # not limited by itself
-        return bucket.tokens >= 1 and not is_blocked(bucket, self.now)
+        return bucket.tokens >= calls and not is_blocked(bucket, self.now)
 
-    def spend(self, make: str) -> None:
-        """Take a call that is about to leave out of the buckets."""
-        self.application.tokens -= 1
+    def spend(self, make: str, *, calls: int = 1) -> None:
+        """Take calls that are about to leave out of the buckets."""
+        self.application.tokens -= calls
         if make in self.makes:
-            self.makes[make].tokens -= 1
+            self.makes[make].tokens -= calls
 
 
 def reserve_calls(application: Bucket) -> float:

@@ -23,6 +23,8 @@ GOOD: dict[str, Any] = {
     "at_home": True,
     "away": False,
     "able": True,
+    "can_set_limit": True,
+    "limit_percent": 80.0,
     "soc_percent": 50.0,
     "minimum_percent": 30.0,
     "power_kw": 7.0,
@@ -30,6 +32,7 @@ GOOD: dict[str, Any] = {
     "calls_left": 100,
     "debt": Debt.NONE,
     "held_kw": 0.0,
+    "restore_calls": 1,
     "area": Area.NONE,
     "feeder_stopped": False,
     "holds_left": 2,
@@ -80,6 +83,7 @@ def over(n: int, **more: Any) -> Event:
 
 
 PROGRAM = Program(
+    limit_first=False,
     restore_cap_kw=float("inf"),
     restore_ramp_kw_per_minute=1000.0,
     charging_kw=0.0,

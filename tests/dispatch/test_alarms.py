@@ -74,10 +74,13 @@ def test_long_words_fit_their_columns() -> None:
 
 
 def test_a_hold_knows_all_its_keys() -> None:
-    keys = [alarms.unresolved_key(7), alarms.refused_key(7), alarms.late_key(7)]
+    keys = [
+        alarms.unresolved_key(7), alarms.refused_key(7), alarms.late_key(7),
+        alarms.away_key(7),
+    ]  # fmt: skip
 
     assert sorted(alarms.of_hold(7)) == sorted(keys)
-    assert len(set(keys) | set(alarms.of_hold(8))) == 6
+    assert len(set(keys) | set(alarms.of_hold(8))) == 8
 
 
 @pytest.mark.django_db(transaction=True)

@@ -68,7 +68,12 @@ def test_it_holds_a_car_that_charges_at_home() -> None:
         # full, or waiting for its own timer
         ({"charging": False}, Reason.NOT_CHARGING),
         # a Nissan sold in the US takes no stop
-        ({"able": False}, Reason.UNABLE),
+        ({"able": False, "can_set_limit": False}, Reason.UNABLE),
+        # it takes a limit alone, and its own could not be given back
+        ({"able": False, "limit_percent": np.nan}, Reason.LIMIT_UNKNOWN),
+        ({"able": False, "limit_percent": 79.5}, Reason.LIMIT_UNFIT),
+        # limits end at 50 %
+        ({"able": False, "soc_percent": 49.9}, Reason.LIMIT_UNFIT),
         # the customer keeps that for an emergency
         ({"soc_percent": 29.9}, Reason.BELOW_MINIMUM),
         # it could not be ready if it waited until the event is over
