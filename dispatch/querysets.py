@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.apps import apps
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models, transaction
 
 from dispatch.lifecycle import (
     OPEN_COMMAND,
@@ -71,18 +70,26 @@ class LifeQuerySet(models.QuerySet[M]):
         reason: str = "",
     ) -> None:
         """Write the history of rows that went from each own status to `to`."""
-        change = apps.get_model("dispatch", "Change")
-        change._default_manager.bulk_create(
-            change(
-                at=now,
-                subject=self.model.SUBJECT,  # type: ignore[attr-defined]
-                subject_id=pk,
-                before=before,
-                after=to,
-                reason=reason[:200],
+        told = list(rows)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                insert into dispatch_change (
+                    at, subject, subject_id, before, after, reason
+                )
+                select %(at)s, %(subject)s, row.id, row.before, %(to)s, %(reason)s
+                from unnest(%(ids)s::bigint[], %(befores)s::text[])
+                    as row (id, before)
+                """,
+                {
+                    "at": now,
+                    "subject": self.model.SUBJECT,  # type: ignore[attr-defined]
+                    "to": str(to),
+                    "reason": reason[:200],
+                    "ids": [pk for pk, _ in told],
+                    "befores": [str(before) for _, before in told],
+                },
             )
-            for pk, before in rows
-        )
 
 
 class GridEventQuerySet(LifeQuerySet["GridEvent"]):

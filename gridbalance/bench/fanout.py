@@ -3,7 +3,7 @@
 - *durable*: queued rows, tokens, claims, calls, outcomes and history, with
   `synchronous_commit` on, in as many worker processes as `--workers` says;
 - *bare*: a loop of the same HTTP client with as many calls at once, which keeps
-  nothing, in as many processes;
+  nothing, in as many processes as goes fastest: one, or `--workers`;
 - *naive*: one Celery task a car with a synchronous client, over some of the cars.
 
 All call the same simulator process, each from processes of its own.
@@ -13,24 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from time import perf_counter
 
-from dispatch import control, grid_events
-from dispatch.lifecycle import CommandStatus, EventKind
-from dispatch.models import Command, Envelope
-from fleets import clock, enrolment
-from fleets.enrolment import Wishes
-from fleets.models import Bucket, Program, Vehicle, VehicleBucket
-from fleets.providers import smartcar
-from gridbalance.bench import naive
+from dispatch.lifecycle import CommandStatus
+from dispatch.models import Command
+from gridbalance import pids
+from gridbalance.bench import fleet, naive
 from gridbalance.bench.sides import Done, Side, Work, bare, durable
 from gridbalance.demo.truth import Truth
+from gridbalance.embedded import POSTGRES
+from gridbalance.processes import Supervisor
 
-ENDLESS = 1_000_000_000  # calls and kW: what is measured is the path, not the limits
-CARS_AT_ONCE = 1000
 # One task a car takes its time; its rate does not depend on how many there are.
 NAIVE_CARS = 2000
+SIMULATOR = "simulator"
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,8 @@ class Result:
     ratio_bare: float
     ratio_naive: float
     worker_cpu_us: float  # per command, in the workers themselves
+    postgres_cpu_us: float
+    simulator_cpu_us: float
     bare_cpu_us: float
     worker_peak_mb: float
 
@@ -54,39 +52,56 @@ class Result:
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
-def measure(truth: Truth, *, vehicles: int, workers: int) -> Result:
+def measure(
+    house: Supervisor, truth: Truth, *, vehicles: int, workers: int
+) -> Result:
     """Stop a fleet of charging cars by rows, and call it again by the other ways."""
-    _fill(truth, vehicles)
-    program = _enrol()
-    decide_seconds = _decide(program, vehicles)
+    fleet.fill(truth, vehicles)
+    program = fleet.enrol()
+    decide_seconds = fleet.decide(program, vehicles)
 
-    sent = _together(durable, workers)
-    accepted = Command.objects.filter(status=CommandStatus.ACCEPTED).count()
-    assert accepted == vehicles, f"{accepted} of {vehicles} stops were accepted"
-    asked = _together(bare, 1)
+    others = {name: house.pids_of(name) for name in (POSTGRES, SIMULATOR)}
+    before = {name: pids.cpu_seconds(of) for name, of in others.items()}
+    sent = together(durable, [None] * workers)
+    spent = {
+        name: (pids.cpu_seconds(house.pids_of(name)) - before[name]) / vehicles * 1e6
+        for name in others
+    }
+    fleet.check_accepted(vehicles)
+    asked = min(
+        (together(bare, [None] * processes) for processes in {1, workers}),
+        key=lambda done: done.seconds / done.calls,
+    )
+    bare_per_s = asked.calls / asked.seconds
 
     some = list(Command.objects.order_by("id").values_list("pk", flat=True))
     some = some[:NAIVE_CARS]
     Command.objects.filter(pk__in=some).update(status=CommandStatus.QUEUED)
     naive_per_s = len(some) / naive.run(some)
+    commands_per_s = vehicles / sent.seconds
     return Result(
         vehicles=vehicles,
         workers=workers,
         decide_seconds=decide_seconds,
-        commands_per_s=vehicles / sent.seconds,
-        bare_http_per_s=vehicles / asked.seconds,
+        commands_per_s=commands_per_s,
+        bare_http_per_s=bare_per_s,
         naive_per_s=naive_per_s,
-        ratio_bare=asked.seconds / sent.seconds,
-        ratio_naive=vehicles / sent.seconds / naive_per_s,
+        ratio_bare=commands_per_s / bare_per_s,
+        ratio_naive=commands_per_s / naive_per_s,
         worker_cpu_us=sent.cpu_seconds / vehicles * 1e6,
-        bare_cpu_us=asked.cpu_seconds / vehicles * 1e6,
+        postgres_cpu_us=spent[POSTGRES],
+        simulator_cpu_us=spent[SIMULATOR],
+        bare_cpu_us=asked.cpu_seconds / asked.calls * 1e6,
         worker_peak_mb=sent.peak_mb,
     )
 
 
-def _together(prepare: Callable[[], Work], processes: int) -> Done:
-    """Let several processes work at once; return the whole as if it were one."""
-    sides = [Side(prepare) for _ in range(processes)]
+def together(prepare: Callable[[], Work], cores: list[int | None]) -> Done:
+    """Let a process work on each of these cores at once; return it as if one had.
+
+    None is no core in particular.
+    """
+    sides = [Side(prepare, core=core) for core in cores]
     began = perf_counter()
     for side in sides:
         side.begin()
@@ -97,79 +112,3 @@ def _together(prepare: Callable[[], Work], processes: int) -> Done:
         cpu_seconds=sum(one.cpu_seconds for one in done),
         peak_mb=max(one.peak_mb for one in done),
     )
-
-
-def _decide(program: Program, vehicles: int) -> float:
-    """Start an event that stops every car; return the seconds of its first turn."""
-    now = clock.now()
-    grid_events.schedule(
-        program,
-        kind=EventKind.TEST,
-        starts_at=now,
-        ends_at=now + timedelta(hours=1),
-        target_kw=None,
-        feeders=(),
-        vehicles=(),
-        priority=0,
-        reason="bench",
-        signal=None,
-        actor="bench",
-        now=now,
-    )
-    began = perf_counter()
-    control.turn(now=clock.now())
-    seconds = perf_counter() - began
-    queued = Command.objects.filter(status=CommandStatus.QUEUED).count()
-    assert queued == vehicles, f"{queued} of {vehicles} stops were queued"
-    return seconds
-
-
-def _fill(truth: Truth, vehicles: int) -> None:
-    """Put cars into the simulator that charge and will for hours."""
-    truth.tell("PUT", "limits", {"application_bucket": 0, "vehicle_bucket": 0})
-    for begin in range(0, vehicles, CARS_AT_ONCE):
-        car = {
-            "make": "TESLA",
-            "plugged_in": True,
-            "soc_percent": 40.0,
-            "limit_percent": 90.0,
-            "battery_kwh": 80.0,
-            "power_kw": 7.0,
-            "home": True,
-        }
-        count = min(CARS_AT_ONCE, vehicles - begin)
-        truth.tell("POST", "cars", {"cars": [car] * count})
-
-
-def _enrol() -> Program:
-    """Bring the fleet in, as known and charging, with calls for all of it."""
-    now = clock.now()
-    enrolment.import_connections(smartcar.shared(), region="US", now=now)
-    program = Program.objects.create(code="bench", name="Bench")
-    Vehicle.objects.update(
-        is_plugged_in=True,
-        is_charging=True,
-        is_home=True,
-        soc_percent=40.0,
-        limit_percent=90.0,
-        power_kw=7.0,
-        battery_kwh=20.0,  # needs little: nobody is spared for a departure
-        plugged_in_at=now - timedelta(hours=1),
-        observed_at=now - timedelta(minutes=1),
-    )
-    wishes = dict.fromkeys(Vehicle.objects.values_list("pk", flat=True), Wishes())
-    enrolment.enrol_all(
-        wishes, program=program, consent_wording="bench", consent_source="bench",
-        now=now,
-    )  # fmt: skip
-    for of in (program, None):
-        Envelope.objects.create(
-            program=of, max_kw=ENDLESS, max_cars=2_000_000_000,
-            max_kw_per_minute=ENDLESS,
-        )  # fmt: skip
-    Bucket.objects.create(
-        name="application", capacity=ENDLESS, refill_per_minute=ENDLESS,
-        tokens=ENDLESS, refilled_at=now,
-    )  # fmt: skip
-    VehicleBucket.objects.update(tokens=6, refilled_at=now)
-    return program

@@ -19,6 +19,7 @@ from django.db import connection
 from gridbalance.own_folder import enter
 
 if TYPE_CHECKING:
+    from gridbalance.demo.truth import Truth
     from gridbalance.processes import Supervisor
 
 
@@ -27,19 +28,20 @@ class Command(BaseCommand):
 
     help = (
         "fanout: the durable fan-out against a bare HTTP loop. "
+        "machines: one sending machine against two, where the provider is the limit. "
         "webhooks: receiver and intake on one core, at a steady rate and in a storm."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "what", nargs="?", default="fanout", choices=["fanout", "webhooks"]
+            "what", nargs="?", default="fanout", choices=list(MEASURES)
         )
         parser.add_argument("--json", action="store_true", help="one JSON object last")
-        of_fanout = parser.add_argument_group("fanout")
+        of_fanout = parser.add_argument_group("fanout, machines")
         of_fanout.add_argument("--vehicles", type=int, default=2000)
         of_fanout.add_argument(
-            "--workers", type=int, default=1, help="processes of the durable side"
+            "--workers", type=int, default=2, help="processes of the durable side"
         )
         of_webhooks = parser.add_argument_group("webhooks")
         of_webhooks.add_argument("--messages", type=int, default=20_000)
@@ -52,7 +54,7 @@ class Command(BaseCommand):
         logging.getLogger().setLevel(logging.ERROR)
         from gridbalance.processes import AlreadyRunning, ProcessFailed, Supervisor
 
-        measure = _webhooks if what == "webhooks" else _fanout
+        measure = MEASURES[what]
         try:
             with Supervisor(settings.DATA_DIR) as house:
                 house.start_services()
@@ -73,8 +75,26 @@ def _fanout(
     house: Supervisor, *, vehicles: int, workers: int, **_: Any
 ) -> dict[str, float]:
     from gridbalance.bench import fanout, naive
+    from gridbalance.processes import worker
+
+    truth = _start_simulator(house)
+    house.start(worker(naive.QUEUE, processes=2, tasks=naive.__name__))
+    return fanout.measure(house, truth, vehicles=vehicles, workers=workers).as_dict()
+
+
+def _machines(house: Supervisor, *, vehicles: int, **_: Any) -> dict[str, float]:
+    from gridbalance.bench import machines
+
+    longest = str(machines.LONGEST_ANSWER_SECONDS)
+    truth = _start_simulator(house, "--long-answer-after", longest)
+    return machines.measure(truth, vehicles=vehicles)
+
+
+def _start_simulator(house: Supervisor, *words: str) -> Truth:
+    """Start a simulator without cars or limits, and let all sides call it."""
+    from gridbalance.bench.fleet import ENDLESS
     from gridbalance.demo.truth import Truth
-    from gridbalance.processes import manage, worker
+    from gridbalance.processes import manage
 
     port = house.port("simulator")
     origin = f"http://127.0.0.1:{port}"
@@ -84,14 +104,13 @@ def _fanout(
         SMARTCAR_MANAGEMENT_TOKEN=secrets.token_hex(20),
         SMARTCAR_IAM_ORIGIN=origin,
         SMARTCAR_VEHICLE_ORIGIN=origin,
-        PROVIDER_BUCKET_CALLS=fanout.ENDLESS,
-        PROVIDER_REFILL_PER_MINUTE=fanout.ENDLESS,
+        PROVIDER_BUCKET_CALLS=ENDLESS,
+        PROVIDER_REFILL_PER_MINUTE=ENDLESS,
     )
-    words = ("simulator", "--port", str(port), "--vehicles", "0")
+    words = ("simulator", "--port", str(port), "--vehicles", "0", *words)
     house.start(manage("simulator", *words))
     house.wait_until_answers("simulator", port, "/_sim/clock")
-    house.start(worker(naive.QUEUE, processes=2, tasks=naive.__name__))
-    return fanout.measure(Truth(port), vehicles=vehicles, workers=workers).as_dict()
+    return Truth(port)
 
 
 def _webhooks(
@@ -108,3 +127,6 @@ def _settle(**values: str | int) -> None:
     for name, value in values.items():
         os.environ[name] = str(value)  # what others read from there ...
         setattr(settings, name, value)  # ... this one has read already
+
+
+MEASURES = {"fanout": _fanout, "machines": _machines, "webhooks": _webhooks}
