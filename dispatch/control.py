@@ -79,9 +79,7 @@ def evaluate(program: Program, *, now: datetime) -> list[planner.Intent]:
         intents = planner.decide(
             seen.program, seen.cars, seen.events, seen.provider, now=now.timestamp()
         )
-        holds.act(
-            intents, seen.cars, events={event.pk: event for event in events}, now=now
-        )
+        holds.act(intents, seen.cars, now=now)
         confirmation.watch(program, now=now)
         samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
     if intents:

@@ -8,14 +8,13 @@ one order in which everybody locks.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from math import isfinite
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
-from dispatch import alarms, audit
+from dispatch import alarms, audit, taking
 from dispatch.lifecycle import (
     CommandKind,
     CommandStatus,
@@ -24,7 +23,7 @@ from dispatch.lifecycle import (
 )
 from dispatch.models import Command, GridEvent, Hold, Participation
 from dispatch.planner import Act, Cars, Intent, Reason
-from fleets.models import Tactic, Vehicle
+from fleets.models import Tactic
 
 # Reasons after which a car is not held again by the same event, even if it replugs.
 FINAL_REASONS = (
@@ -41,138 +40,15 @@ AWAY = Q(
 )
 
 
-def act(
-    intents: Sequence[Intent],
-    cars: Cars,
-    *,
-    events: Mapping[int, GridEvent],
-    now: datetime,
-) -> None:
+def act(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
     """Write down what was decided; the fan-out finds it in the rows."""
     by_act: dict[Act, list[Intent]] = defaultdict(list)
     for intent in intents:
         by_act[intent.act].append(intent)
     _drop(by_act[Act.DROP], cars, now=now)
     _restore(by_act[Act.RESTORE], cars, now=now)
-    _hold(by_act[Act.HOLD], cars, events=events, now=now)
-    _spare(by_act[Act.SPARE], cars, now=now)
-
-
-def _hold(
-    intents: Sequence[Intent],
-    cars: Cars,
-    *,
-    events: Mapping[int, GridEvent],
-    now: datetime,
-) -> None:
-    """Open holds with the state from before us, and queue what takes.
-
-    A car that is owed already keeps that hold: it knows the state from before the
-    first event. The new event only joins in.
-    """
-    vehicle_ids = [int(cars.vehicle_id[intent.place]) for intent in intents]
-    vehicles = Vehicle.objects.in_bulk(vehicle_ids)
-    held = {
-        hold.vehicle_id: hold
-        for hold in Hold.objects.open().filter(vehicle__in=vehicle_ids)
-    }
-    first = {  # the first event that takes a car opens its hold
-        vehicle_id: intent
-        for vehicle_id, intent in reversed(list(zip(vehicle_ids, intents, strict=True)))
-        if vehicle_id not in held
-    }
-    opened = Hold.objects.bulk_create(
-        Hold(
-            vehicle=vehicles[vehicle_id],
-            event=events[intent.event_id],
-            tactic=Tactic.STOP if intent.limit_percent is None else Tactic.LIMIT,
-            our_limit_percent=intent.limit_percent,
-            was_charging=True,
-            soc_percent=vehicles[vehicle_id].soc_percent,
-            limit_percent=vehicles[vehicle_id].limit_percent,
-            power_kw=float(cars.power_kw[intent.place]),
-            state_observed_at=vehicles[vehicle_id].observed_at or now,
-            plugged_in_at=vehicles[vehicle_id].plugged_in_at,
-            latest_start_at=_moment(cars.latest_start[intent.place]),
-            reason=intent.reason,
-            opened_at=now,
-        )
-        for vehicle_id, intent in sorted(first.items())
-    )
-    Hold.objects.all().record(
-        [(hold.pk, "") for hold in opened], HoldStatus.TAKING, now=now
-    )
-    held.update({hold.vehicle_id: hold for hold in opened})
-    _claim(
-        {
-            (intent.event_id, vehicle_id): (intent.reason, held[vehicle_id])
-            for vehicle_id, intent in zip(vehicle_ids, intents, strict=True)
-        },
-        now=now,
-    )
-    _queue(
-        [
-            Command(
-                vehicle_id=hold.vehicle_id,
-                hold=hold,
-                event=hold.event,
-                event_version=hold.event.version,
-                kind=(
-                    CommandKind.STOP
-                    if hold.our_limit_percent is None
-                    else CommandKind.SET_LIMIT
-                ),
-                percent=hold.our_limit_percent,
-                is_restore=False,
-                created_at=now,
-                due_at=now,
-                deadline_at=hold.event.ends_at,
-            )
-            for hold in opened
-        ],
-        now=now,
-    )
-
-
-def _claim(
-    claims: Mapping[tuple[int, int], tuple[Reason, Hold]], *, now: datetime
-) -> None:
-    """Write participations as claimed; those that were claimed before stay so."""
-    Participation.objects.bulk_create(
-        [
-            Participation(
-                event_id=event_id,
-                vehicle_id=vehicle_id,
-                hold=hold,
-                status=ParticipationStatus.CLAIMED,
-                reason=reason,
-                judged_at=now,
-            )
-            for (event_id, vehicle_id), (reason, hold) in sorted(claims.items())
-        ],
-        update_conflicts=True,
-        unique_fields=["event", "vehicle"],
-        update_fields=["hold", "status", "reason", "judged_at"],
-    )
-
-
-def _spare(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
-    """Write down who is left alone, and why."""
-    Participation.objects.bulk_create(
-        [
-            Participation(
-                event_id=intent.event_id,
-                vehicle_id=int(cars.vehicle_id[intent.place]),
-                status=ParticipationStatus.SPARED,
-                reason=intent.reason,
-                judged_at=now,
-            )
-            for intent in intents
-        ],
-        update_conflicts=True,
-        unique_fields=["event", "vehicle"],
-        update_fields=["status", "reason", "judged_at"],
-    )
+    taking.hold(by_act[Act.HOLD], cars, now=now)
+    taking.spare(by_act[Act.SPARE], cars, now=now)
 
 
 def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
@@ -189,9 +65,7 @@ def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
             end_participation(moved, reason=reason, now=now)
 
 
-def give_back(
-    hold_ids: Iterable[int], *, reason: str, now: datetime
-) -> list[int]:
+def give_back(hold_ids: Iterable[int], *, reason: str, now: datetime) -> list[int]:
     """Turn holds to being given back, with the commands for that; return their ids.
 
     Whatever stop is still underway is superseded with them. An accepted or unknown one
@@ -208,39 +82,46 @@ def give_back(
     Command.objects.filter(hold__in=moved, is_restore=False).move(
         CommandStatus.SUPERSEDED, now=now, reason=reason
     )
-    restored = Hold.objects.filter(pk__in=moved).select_related("event")
-    _queue(
-        [restore_command(hold, now=now) for hold in restored.order_by("id")], now=now
-    )
+    queue_restores(moved, now=now)
     return moved
 
 
-def restore_command(
-    hold: Hold, *, now: datetime, limit_is_back: bool = False
-) -> Command:
-    """Return the command that gives a car back: a start, or its own limit.
-
-    A car whose limit is back, and that does not go on by itself, is owed a start yet.
-    """
-    is_limit = hold.tactic == Tactic.LIMIT and not limit_is_back
-    return Command(
-        vehicle_id=hold.vehicle_id,
-        hold=hold,
-        event=hold.event,
-        event_version=hold.event.version,
-        kind=CommandKind.SET_LIMIT if is_limit else CommandKind.START,
-        percent=round(hold.limit_percent or 0) if is_limit else None,
-        is_restore=True,
-        created_at=now,
-        due_at=now,
-        latest_start_at=hold.latest_start_at,
+# A car that was held by a lower limit gets its own back; one whose limit is back, and
+# that does not go on by itself, is owed a start yet.
+QUEUE_RESTORES = """
+with queued as (
+    insert into dispatch_command (
+        vehicle_id, hold_id, event_id, event_version, kind, percent, is_restore,
+        status, attempt, ineffective, created_at, due_at, latest_start_at,
+        may_have_landed, reads, code, request_id
     )
+    select h.vehicle_id, h.id, h.event_id, g.version,
+        case when by_limit then 'set limit' else 'start' end,
+        case when by_limit then round(h.limit_percent) end,
+        true, 'queued', 0, 0, %(now)s, %(now)s, h.latest_start_at, false, 0, '', ''
+    from dispatch_hold h
+    join dispatch_gridevent g on g.id = h.event_id
+    cross join lateral (
+        select h.tactic = 'limit' and not %(limit_is_back)s as by_limit
+    ) _
+    where h.id = any(%(holds)s)
+    order by h.id
+    returning id
+)
+insert into dispatch_change (at, subject, subject_id, before, after, reason)
+select %(now)s, 'command', id, '', 'queued', '' from queued
+"""
 
 
-def start_as_well(hold_ids: Sequence[int], *, now: datetime) -> None:
-    """Queue starts for cars that have their limits back and do not go on."""
-    rows = Hold.objects.filter(pk__in=hold_ids).select_related("event").order_by("id")
-    _queue([restore_command(hold, now=now, limit_is_back=True) for hold in rows], now=now)
+def queue_restores(
+    hold_ids: Sequence[int], *, now: datetime, limit_is_back: bool = False
+) -> None:
+    """Queue what gives these cars back."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            QUEUE_RESTORES,
+            {"holds": list(hold_ids), "limit_is_back": limit_is_back, "now": now},
+        )
 
 
 def _drop(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
@@ -337,9 +218,7 @@ def try_again(hold: Hold, *, actor: str, now: datetime, why: str) -> bool:
             limit_is_back = Command.objects.filter(
                 hold=hold, kind=CommandKind.START, is_restore=True
             ).exists()
-            _queue(
-                [restore_command(hold, now=now, limit_is_back=limit_is_back)], now=now
-            )
+            queue_restores([hold.pk], now=now, limit_is_back=limit_is_back)
             audit.write(
                 "try again", subject=f"hold {hold.pk}", actor=actor, now=now, why=why
             )
@@ -353,22 +232,9 @@ def expire(events: Iterable[GridEvent], *, now: datetime) -> None:
     ).move(CommandStatus.EXPIRED, now=now, reason="deadline passed")
 
 
-def _queue(commands: Sequence[Command], *, now: datetime) -> None:
-    """Insert commands with the first line of their history."""
-    created = Command.objects.bulk_create(commands)
-    Command.objects.all().record(
-        [(command.pk, "") for command in created], CommandStatus.QUEUED, now=now
-    )
-
-
 def _by_reason(intents: Sequence[Intent], cars: Cars) -> dict[Reason, list[int]]:
     """Return vehicle ids by the reason of their intent."""
     grouped: dict[Reason, list[int]] = defaultdict(list)
     for intent in intents:
         grouped[intent.reason].append(int(cars.vehicle_id[intent.place]))
     return grouped
-
-
-def _moment(seconds: float) -> datetime | None:
-    """Return a planner's moment as a datetime (UTC); None when it never comes."""
-    return datetime.fromtimestamp(seconds, UTC) if isfinite(seconds) else None
