@@ -15,6 +15,8 @@ from dispatch.safekeeping.steps import Call, Conclusion
 from fleets.providers.base import (
     AccessRevoked,
     Asleep,
+    CarState,
+    NothingToDo,
     OutcomeUnknown,
     Receipt,
     Rejected,
@@ -93,6 +95,13 @@ def test_the_next_call(
         (LIMIT, STARTED, report(1, limit_percent=80.0), End.RESTORED),
         (LIMIT, STARTED, report(1, limit_percent=60.0), End.THEIRS),
         (LIMIT, STARTED, report(-1, limit_percent=60.0), None),
+        # Lowered a moment ago: its own limit may be what the maker still shows.
+        (LIMIT | {"stop_answered_at": NOW}, {}, report(1, limit_percent=80.0), None),
+        (LIMIT | {"stop_answered_at": NOW}, {}, report(6, limit_percent=80.0),
+         End.RESTORED),
+        # A parked car tells its limit, and nothing else is new.
+        (LIMIT, STARTED, report(-1, limit_percent=80.0,
+                                limit_observed_at=NOW + MINUTE), End.RESTORED),
         (LIMIT, STARTED, report(1), None),
     ],
 )  # fmt: skip
@@ -102,6 +111,16 @@ def test_how_it_ends(
     found = steps.judge_reading(owed(**car), Progress(**progress), said, now=NOW)
 
     assert found.end is end
+
+
+def test_a_limit_that_waits_for_a_cable_is_tried_again_half_a_day_later() -> None:
+    refused = NothingToDo("CHARGING_PLUG_NOT_CONNECTED", CarState.UNPLUGGED)
+
+    decision = steps.judge_answer(owed(**LIMIT), Progress(attempts=1), refused)
+
+    assert (decision.status, decision.wait_seconds) == (
+        CommandStatus.QUEUED, 12 * 3600.0,
+    )  # fmt: skip
 
 
 def test_a_car_that_ignores_its_start_is_asked_four_times() -> None:
