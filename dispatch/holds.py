@@ -189,9 +189,7 @@ def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
             end_participation(moved, reason=reason, now=now)
 
 
-def give_back(
-    hold_ids: Iterable[int], *, reason: str, now: datetime
-) -> list[int]:
+def give_back(hold_ids: Iterable[int], *, reason: str, now: datetime) -> list[int]:
     """Turn holds to being given back, with the commands for that; return their ids.
 
     Whatever stop is still underway is superseded with them. An accepted or unknown one
@@ -240,7 +238,9 @@ def restore_command(
 def start_as_well(hold_ids: Sequence[int], *, now: datetime) -> None:
     """Queue starts for cars that have their limits back and do not go on."""
     rows = Hold.objects.filter(pk__in=hold_ids).select_related("event").order_by("id")
-    _queue([restore_command(hold, now=now, limit_is_back=True) for hold in rows], now=now)
+    _queue(
+        [restore_command(hold, now=now, limit_is_back=True) for hold in rows], now=now
+    )
 
 
 def _drop(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:

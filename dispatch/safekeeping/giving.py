@@ -162,9 +162,7 @@ class Giving:
         car, progress = self.cars[hold_id], self.progress[hold_id]
         is_look = car.give is Give.LIMIT and not progress.gave
         only_reads = steps.next_call(car, progress) is Call.READ and not is_look
-        return (
-            latest_start <= now or only_reads or self.allowance.ramp_allows(car, now)
-        )
+        return latest_start <= now or only_reads or self.allowance.ramp_allows(car, now)
 
     async def _call(self, car: Owed, call: Call) -> _Answer:
         """Make one call; whatever happens becomes an answer."""

@@ -64,8 +64,11 @@ def next_call(car: Owed, progress: Progress) -> Call:
     """Return what to do for a car that is still owed something."""
     if progress.command not in (None, CommandStatus.QUEUED):
         return Call.READ
-    # A limit is written only while it is ours, so each writing follows a look.
-    must_look = car.give is Give.LIMIT or (car.look_first and not progress.attempts)
+    if car.give is Give.LIMIT:
+        # Written only while it is ours, so each writing follows a look that shows it.
+        seen = limits.whose(progress.seen_limit, ours=car.our_percent, own=car.percent)
+        return Call.GIVE if seen is Whose.OURS else Call.READ
+    must_look = car.look_first and not progress.attempts
     return Call.READ if must_look and not progress.was_seen else Call.GIVE
 
 

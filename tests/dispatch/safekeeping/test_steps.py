@@ -59,7 +59,10 @@ def report(minutes: float, **said: Any) -> Report:
          Call.GIVE),
         # A limit is looked at before each writing.
         (LIMIT, {}, Call.READ),
-        (LIMIT, {"was_seen": True}, Call.GIVE),
+        (LIMIT, {"was_seen": True, "seen_limit": 50.0}, Call.GIVE),
+        # A look that showed none, or another one, lets nothing be written.
+        (LIMIT, {"was_seen": True}, Call.READ),
+        (LIMIT, {"was_seen": True, "seen_limit": 70.0}, Call.READ),
         (LIMIT, {"command": CommandStatus.QUEUED, "attempts": 1}, Call.READ),
         # What may have happened is read, never repeated.
         ({}, STARTED, Call.READ),
