@@ -35,12 +35,12 @@ AWAY_PATIENCE = timedelta(days=3)
 READS_WHILE_AWAY = 3
 
 
-# What ends a hold with nothing owed. Of a lowered limit, some of it is what gives back.
-RELEASES = (
-    Verdict.DROVE_OFF, Verdict.FINISHED, Verdict.RESTARTED, Verdict.LIMIT_CHANGED,
-    Verdict.BACK_ALREADY,
+# What ends a hold. A lowered limit is owed all the same, but for what settles it.
+ENDS = (
+    Verdict.DROVE_OFF, Verdict.FINISHED, Verdict.RESTARTED, Verdict.CHARGES_ON,
+    Verdict.LIMIT_CHANGED, Verdict.BACK_ALREADY,
 )  # fmt: skip
-GIVES_LIMIT_BACK = (Verdict.DROVE_OFF, Verdict.RESTARTED, Verdict.CHARGES_ON)
+SETTLES_LIMIT = (Verdict.LIMIT_CHANGED, Verdict.BACK_ALREADY)
 # After these a car is not held again by the same event.
 LAST_WORDS = (
     Verdict.RESTARTED, Verdict.LIMIT_CHANGED, Verdict.BACK_ALREADY, Verdict.CHARGES_ON,
@@ -111,17 +111,18 @@ def confirm(program: Program, *, now: datetime) -> None:
     _stopped(proven[Verdict.STOPPED], now=now)
     for verdict in (Verdict.STARTED, Verdict.LIMIT_BACK):
         _restored(proven[verdict], verdict, now=now)
-    for verdict in RELEASES:
-        ids = [row.hold_id for row in proven[verdict] if not row.owes_limit]
-        released = holds.release(ids, reason=verdict, now=now)
+    for verdict in ENDS:
+        owing = [
+            row.hold_id
+            for row in proven[verdict]
+            if row.owes_limit and verdict not in SETTLES_LIMIT
+        ]
+        given = holds.give_back(owing, reason=verdict, now=now)
+        others = [row.hold_id for row in proven[verdict] if row.hold_id not in owing]
+        released = holds.release(others, reason=verdict, now=now)
         if verdict in LAST_WORDS:
-            holds.end_participation(released, reason=verdict, now=now)
+            holds.end_participation([*given, *released], reason=verdict, now=now)
         _close_alarms(released, now=now)
-    for verdict in GIVES_LIMIT_BACK:
-        ids = [row.hold_id for row in proven[verdict] if row.owes_limit]
-        given = holds.give_back(ids, reason=verdict, now=now)
-        if verdict in LAST_WORDS:
-            holds.end_participation(given, reason=verdict, now=now)
     for verdict in IGNORED:
         _ignored(proven[verdict], verdict, now=now)
     _start_as_well(proven[Verdict.NEEDS_START], now=now)

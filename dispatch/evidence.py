@@ -240,6 +240,7 @@ def _judge_raised(standing: Standing, lowering: Lowering) -> Verdict:
     may_need_start = (
         standing.hold == HoldStatus.RESTORING
         and standing.command not in WAITING
+        and standing.is_plugged_in is not False
         and lowering.same_plug_in
         and lowering.may_start
         and not standing.is_charging

@@ -114,9 +114,7 @@ def _plug_in(state: LastKnown, report: Report) -> tuple[datetime | None, bool | 
     return None, None  # unplugged or unknown before, and nothing said
 
 
-def _limit(
-    state: LastKnown, report: Report
-) -> tuple[float | None, datetime | None]:
+def _limit(state: LastKnown, report: Report) -> tuple[float | None, datetime | None]:
     """Return the limit, and when the car told it."""
     told_at = report.limit_observed_at or report.observed_at
     known_at = state.limit_observed_at

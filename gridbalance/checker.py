@@ -62,6 +62,28 @@ class Evidence:
             grouped[command.vehicle.external_id].append(command)
         return grouped
 
+    def takes(self) -> dict[str, list[Call]]:
+        """Return what was to hold each car: stops, and limits of ours."""
+        return self._limits_and("stop", lambda hold: hold.our_limit_percent)
+
+    def gives(self) -> dict[str, list[Call]]:
+        """Return what was to give each car back: starts, and limits of its own."""
+        return self._limits_and("start", lambda hold: hold.limit_percent)
+
+    def _limits_and(
+        self, kind: str, percent_of: Callable[[Hold], float | None]
+    ) -> dict[str, list[Call]]:
+        found = self.calls_of(kind)
+        holds = self.holds_of()
+        for car, calls in self.calls_of("set-limit").items():
+            for call in calls:
+                hold = _newest(holds[car], call.at + self.slack)
+                percent = None if hold is None else percent_of(hold)
+                if percent is not None and call.percent == percent:
+                    found[car].append(call)
+            found[car].sort(key=lambda call: call.sequence)
+        return found
+
     def calls_of(self, kind: str) -> dict[str, list[Call]]:
         """Return the calls of one kind in order, by car."""
         grouped: dict[str, list[Call]] = defaultdict(list)
@@ -117,7 +139,8 @@ def durable_before_wire(seen: Evidence) -> Iterator[str]:
     """Every command that arrived has a row, a hold from before it, and an attempt."""
     holds = seen.holds_of()
     commands = seen.commands_of()
-    for kind, row_kind in (("stop", "stop"), ("start", "start")):
+    kinds = (("stop", "stop"), ("start", "start"), ("set-limit", "set limit"))
+    for kind, row_kind in kinds:
         for car, calls in seen.calls_of(kind).items():
             attempts = sum(c.attempt for c in commands[car] if c.kind == row_kind)
             if len(calls) > attempts:
@@ -141,10 +164,14 @@ def given_back(seen: Evidence) -> Iterator[str]:
     for hold in seen.holds:
         if hold.status == "unresolved" and f"hold:{hold.pk}:unresolved" not in alarmed:
             yield f"hold {hold.pk} is unresolved without an alarm"
-    for car, calls in seen.calls_of("stop").items():
+    yield from _limits_not_back(seen, open_holds)
+    for car, calls in seen.takes().items():
         if not any(call.acted_at for call in calls):
             continue
         true = seen.cars[car]
+        plugged_in_at = true.get("plugged_in_at")
+        if plugged_in_at and datetime.fromisoformat(plugged_in_at) > calls[-1].at:
+            continue  # whether it charges in a new plug-in is its own business
         if true["stopped_by"] == "api" and not true["charging"]:
             full = true["soc_percent"] >= true["limit_percent"] - 0.1
             if true["plugged_in"] and not full and car not in open_holds:
@@ -155,9 +182,23 @@ def given_back(seen: Evidence) -> Iterator[str]:
                 yield f"{car} had two open holds: {before.pk}, {after.pk}"
 
 
-def restorable_in_time(seen: Evidence) -> Iterator[str]:
-    """Nobody was held past a latest start: the first start had left by then."""
+def _limits_not_back(seen: Evidence, open_holds: set[str]) -> Iterator[str]:
+    """Say which cars have another limit than without us, and are owed none."""
     starts = seen.calls_of("start")
+    for car, calls in seen.calls_of("set-limit").items():
+        if car in open_holds or not any(call.acted_at for call in calls):
+            continue
+        if any(start.acted_at and start.at > calls[-1].at for start in starts[car]):
+            continue  # some makes forget limits when they are started
+        true = seen.cars[car]
+        limit, own = true["limit_percent"], true["shadow"]["limit_percent"]
+        if limit != own:
+            yield f"{car} has a limit of {limit}, {own} without us, and is owed nothing"
+
+
+def restorable_in_time(seen: Evidence) -> Iterator[str]:
+    """Nobody was held past a latest start: the first return had left by then."""
+    gives = seen.gives()
     for car, holds in seen.holds_of().items():
         for hold in holds:
             latest = hold.latest_start_at
@@ -170,7 +211,7 @@ def restorable_in_time(seen: Evidence) -> Iterator[str]:
                     yield f"hold {hold.pk} was kept past its latest start {latest}"
                 continue
             first = next(
-                (call.at for call in starts[car] if call.at >= hold.opened_at), None
+                (call.at for call in gives[car] if call.at >= hold.opened_at), None
             )
             if first is not None and first > latest + seen.slack:
                 yield f"first start of {car} at {first}, latest was {latest}"
@@ -185,19 +226,21 @@ def accepted_is_not_confirmed(seen: Evidence) -> Iterator[str]:
         if command.answered_at is None or command.confirmed_at is None:
             yield f"command {command.pk} is confirmed without an answer"
             continue
-        charging = command.kind == "start"
         readings = Reading.objects.filter(
             vehicle_id=command.vehicle_id,
             observed_at__gt=command.answered_at,
             received_at__lte=confirmed_at + seen.slack,
-            is_charging=charging,
         )
+        if command.kind == "set limit":
+            readings = readings.filter(limit_percent=command.percent)
+        if command.kind != "set limit" or not command.is_restore:
+            readings = readings.filter(is_charging=command.kind == "start")
         if not readings.exists():
             yield f"command {command.pk} is confirmed without a newer reading"
 
 
 def no_stale_command(seen: Evidence) -> Iterator[str]:
-    """No stop arrived after its deadline, its event's end, or the customer's word."""
+    """Nothing that takes arrived after its event's end, or the customer's word."""
     events = {event.pk: event for event in seen.events}
     holds = seen.holds_of()
     opted_out = {
@@ -205,7 +248,7 @@ def no_stale_command(seen: Evidence) -> Iterator[str]:
         for one in seen.participations
         if one.opted_out_at is not None
     }
-    for car, calls in seen.calls_of("stop").items():
+    for car, calls in seen.takes().items():
         for call in calls:
             hold = _newest(holds[car], call.at + seen.slack)
             if hold is None:
@@ -217,17 +260,25 @@ def no_stale_command(seen: Evidence) -> Iterator[str]:
                 if at is not None
             )
             if call.at > over_at + seen.slack:
-                yield f"stop of {car} at {call.at}, over since {over_at}"
+                yield f"{call.kind} of {car} at {call.at}, over since {over_at}"
             left_at = opted_out.get((car, event.pk))
             if left_at is not None and call.at > left_at + seen.slack:
-                yield f"stop of {car} at {call.at}, opted out at {left_at}"
+                yield f"{call.kind} of {car} at {call.at}, opted out at {left_at}"
     yield from _too_many(seen)
 
 
 def _too_many(seen: Evidence) -> Iterator[str]:
-    """Say of which holds more stops or starts reached the car than are allowed."""
-    for kind in ("stop", "start"):
-        calls = seen.calls_of(kind)
+    """Say for which holds more calls of a kind reached the car than are allowed."""
+    limits_back = {
+        car: [call for call in calls if call.kind == "set-limit"]
+        for car, calls in seen.gives().items()
+    }
+    for kind, found in (
+        ("take", seen.takes()),
+        ("start", seen.calls_of("start")),
+        ("set-limit", limits_back),
+    ):
+        calls = defaultdict(list, found)
         for car, holds in seen.holds_of().items():
             landed = [call for call in calls[car] if call.acted_at is not None]
             for hold, after in zip(holds, [*holds[1:], None], strict=True):
@@ -240,15 +291,15 @@ def _too_many(seen: Evidence) -> Iterator[str]:
 
 
 def customer_first(seen: Evidence) -> Iterator[str]:
-    """Nobody is started whom we did not stop, and no limit is raised."""
-    stops = seen.calls_of("stop")
+    """Nobody is started whom we did not hold, and no limit is ours to choose."""
+    takes = seen.takes()
     commands = seen.commands_of()
     for car, starts in seen.calls_of("start").items():
         for call in starts:
-            arrived = any(stop.at <= call.at for stop in stops[car])
+            arrived = any(take.at <= call.at for take in takes[car])
             # One that left and was never answered has to be taken for arrived.
             in_doubt = any(
-                command.kind == "stop"
+                not command.is_restore
                 and command.may_have_landed
                 and command.sent_at is not None
                 and command.sent_at <= call.at + seen.slack
@@ -256,8 +307,11 @@ def customer_first(seen: Evidence) -> Iterator[str]:
             )
             if not (arrived or in_doubt):
                 yield f"start of {car} at {call.at}, never stopped"
+    gives = seen.gives()
     for car, calls in seen.calls_of("set-limit").items():
-        yield f"{len(calls)} limits set for {car} that nobody decided"
+        for call in calls:
+            if call not in takes[car] and call not in gives[car]:
+                yield f"limit of {call.percent} for {car} that nobody decided"
 
 
 def provider_limits(seen: Evidence) -> Iterator[str]:
@@ -268,10 +322,22 @@ def provider_limits(seen: Evidence) -> Iterator[str]:
 
 
 def nothing_left_behind(seen: Evidence) -> Iterator[str]:
-    """No command waits and no event owes anything once all is completed."""
+    """No command waits and no event owes anything once all is completed.
+
+    But for limits of cars that are away: those wait for the next plug-in.
+    """
     if any(event.is_running for event in seen.events):
         return
+    away = {
+        hold.pk
+        for hold in seen.holds
+        if hold.closed_at is None
+        and hold.our_limit_percent is not None
+        and not seen.cars[hold.vehicle.external_id]["plugged_in"]
+    }
     for command in seen.commands:
+        if command.hold_id in away:
+            continue
         if command.status in {"queued", "sending", "unknown"}:
             yield f"command {command.pk} is left {command.status}"
     told = set(

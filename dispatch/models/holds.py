@@ -38,7 +38,7 @@ class Hold(models.Model):
     power_kw = models.FloatField()  # what it drew
     state_observed_at = models.DateTimeField()  # when that was read
     plugged_in_at = models.DateTimeField(null=True)
-    # The limit that we hold it by; its own is written back only while it shows this one.
+    # The limit that we hold it by; its own is written back only in place of this one.
     our_limit_percent = models.PositiveSmallIntegerField(null=True)
     # The last moment at which a start still has it ready by its departure.
     latest_start_at = models.DateTimeField(null=True)

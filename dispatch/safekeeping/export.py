@@ -29,7 +29,11 @@ select
     s.status, s.answered_at, r.status, r.sent_at, r.answered_at,
     least(%(vehicle_calls)s, b.tokens + %(vehicle_refill)s / 60.0
         * greatest(0, extract(epoch from %(now)s - b.refilled_at))),
-    %(month_calls)s - case when b.month = %(month)s then b.calls_this_month else 0 end
+    %(month_calls)s - case when b.month = %(month)s then b.calls_this_month else 0 end,
+    -- A limit hold whose start is on its way has its limit back.
+    case when h.our_limit_percent is not null and r.kind is distinct from 'start'
+        then h.our_limit_percent end,
+    h.limit_percent
 from dispatch_hold h
 join dispatch_gridevent g on g.id = h.event_id
 join fleets_program p on p.id = g.program_id
@@ -43,7 +47,7 @@ left join lateral (
     from dispatch_command where hold_id = h.id and not is_restore
 ) s on true
 left join lateral (
-    select status, sent_at, answered_at from dispatch_command
+    select kind, status, sent_at, answered_at from dispatch_command
     where hold_id = h.id and is_restore order by id desc limit 1
 ) r on true
 where h.status = any(%(open)s)
@@ -93,6 +97,7 @@ def _owed(row: tuple[Any, ...], *, now: datetime) -> Owed:
     if stop in UNDERWAY:
         late = now + outcomes.late_for(freshness_seconds)
         owed_until = max(owed_until or late, late)
+    our_percent: int | None = row[18]
     given, given_at = _given(give, sent_at=row[14], answered_at=row[15], now=now)
     return Owed(
         hold_id=row[0],
@@ -100,7 +105,9 @@ def _owed(row: tuple[Any, ...], *, now: datetime) -> Owed:
         user_id=row[2],
         make=row[3],
         program=row[4],
-        give=Give.START,
+        give=Give.START if our_percent is None else Give.LIMIT,
+        percent=None if our_percent is None else round(row[19]),
+        our_percent=our_percent,
         power_kw=row[7],
         taken_from=row[8],
         freshness_seconds=freshness_seconds,
@@ -125,7 +132,7 @@ def _given(
     answered_at: datetime | None,
     now: datetime,
 ) -> tuple[str | None, datetime | None]:
-    """Return what is known of a start that the main system sent, and its time.
+    """Return what is known of a restore that the main system sent, and its time.
 
     One that is on the wire may land as late as the provider's longest answer.
     """

@@ -64,6 +64,7 @@ class Progress:
     reads: int = 0
     unread: int = 0  # calls in a row that were to read it, and did not
     was_seen: bool = False  # it was read since the last call that gave
+    seen_limit: float | None = None  # what that showed, if it showed one
     end: End | None = None
     reason: str = ""
 
@@ -85,7 +86,7 @@ def follow(progress: Progress, line: Line) -> None:
         progress.command = CommandStatus.SENDING
         progress.attempts += 1
         progress.sent_at = at
-        progress.was_seen = False
+        progress.was_seen, progress.seen_limit = False, None
     elif did == "answer":
         progress.command = CommandStatus(line["status"])
         progress.code = line["code"]
@@ -95,7 +96,7 @@ def follow(progress: Progress, line: Line) -> None:
         if progress.command in UNPROVEN_COMMAND:
             progress.answered_at = at
     elif did == "report":
-        progress.was_seen = True
+        progress.was_seen, progress.seen_limit = True, line.get("limit_percent")
         progress.unread = 0
         progress.reads += 1
         progress.due_at = at + timedelta(seconds=line["wait"])

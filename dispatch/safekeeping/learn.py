@@ -37,7 +37,7 @@ class Learnt:
     """How many holds moved, by what had become of their cars."""
 
     by_end: dict[str, int]
-    unshown: int  # started without us, and no reading shows it yet
+    unshown: int  # given without us, and no reading shows it yet
 
     @property
     def count(self) -> int:
@@ -53,7 +53,7 @@ def learn(lines: Iterable[Line], *, subject: str, now: datetime) -> Learnt | Non
     2. Wait - return None - while a sender of ours has one of them on the wire: its
        outcome, or its burial, comes first.
     3. Close the holds of cars that have it back, or that are owed nothing any more.
-    4. Give those that were started and not shown a command that waits for a reading.
+    4. Give those that were given to and not shown a command that waits for a reading.
     """
     longest = timedelta(seconds=settings.LONGEST_ANSWER_SECONDS)
     cars = journal.told(lines, longest_answer=longest)
@@ -135,32 +135,12 @@ def _close(hold_ids: Sequence[int], end: End, *, now: datetime) -> None:
 def _await(
     hold_ids: Sequence[int], cars: dict[int, Progress], *, now: datetime
 ) -> None:
-    """Write down the starts that nothing shows yet as commands of ours.
+    """Write down what was given and nothing shows yet as commands of ours.
 
-    A reading confirms them, or asks for another start, as it does after any command.
+    A reading confirms them, or asks for another, as it does after any command.
     """
     rows = Hold.objects.filter(pk__in=hold_ids).select_related("event").order_by("id")
-    commands = [
-        Command(
-            vehicle_id=hold.vehicle_id,
-            hold=hold,
-            event=hold.event,
-            event_version=hold.event.version,
-            kind=CommandKind.START,
-            is_restore=True,
-            status=cars[hold.pk].command or CommandStatus.UNKNOWN,
-            attempt=max(cars[hold.pk].attempts, 1),
-            ineffective=cars[hold.pk].ineffective,
-            created_at=now,
-            due_at=now,
-            sent_at=cars[hold.pk].sent_at,
-            answered_at=cars[hold.pk].answered_at,
-            may_have_landed=True,
-            read_due_at=now,
-            code=cars[hold.pk].code[:80],
-        )
-        for hold in rows
-    ]
+    commands = [_of_theirs(hold, cars[hold.pk], now=now) for hold in rows]
     for status in UNPROVEN_COMMAND:
         created = Command.objects.bulk_create(
             [command for command in commands if command.status == status]
@@ -168,3 +148,20 @@ def _await(
         Command.objects.all().record(
             [(command.pk, "") for command in created], status, now=now, reason=REASON
         )
+
+
+def _of_theirs(hold: Hold, progress: Progress, *, now: datetime) -> Command:
+    """Return the command by which a car was given back, as if we had sent it."""
+    started = Command.objects.filter(
+        hold=hold, kind=CommandKind.START, is_restore=True
+    ).exists()
+    command = holds.restore_command(hold, now=now, limit_is_back=started)
+    command.status = progress.command or CommandStatus.UNKNOWN
+    command.attempt = max(progress.attempts, 1)
+    command.ineffective = progress.ineffective
+    command.sent_at = progress.sent_at
+    command.answered_at = progress.answered_at
+    command.may_have_landed = True
+    command.read_due_at = now
+    command.code = progress.code[:80]
+    return command

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from dispatch import evidence, retry
+from dispatch import evidence, limits, retry
 from dispatch.evidence import Verdict
 from dispatch.lifecycle import CommandStatus, HoldStatus
+from dispatch.limits import Whose
 from dispatch.retry import Attempt, Decision
 from dispatch.safekeeping.journal import End, Progress
 from dispatch.safekeeping.sheet import Give, Owed
@@ -63,8 +64,11 @@ def next_call(car: Owed, progress: Progress) -> Call:
     """Return what to do for a car that is still owed something."""
     if progress.command not in (None, CommandStatus.QUEUED):
         return Call.READ
-    # A limit is written only while it is ours, so each writing follows a look.
-    must_look = car.give is Give.LIMIT or (car.look_first and not progress.attempts)
+    if car.give is Give.LIMIT:
+        # Written only while it is ours, so each writing follows a look that shows it.
+        seen = limits.whose(progress.seen_limit, ours=car.our_percent, own=car.percent)
+        return Call.GIVE if seen is Whose.OURS else Call.READ
+    must_look = car.look_first and not progress.attempts
     return Call.READ if must_look and not progress.was_seen else Call.GIVE
 
 
@@ -79,6 +83,7 @@ def judge_answer(
             number=progress.attempts,
             may_have_landed=progress.may_have_landed,
             freshness_seconds=car.freshness_seconds,
+            is_limit=car.give is Give.LIMIT,
         ),
     )
 
@@ -186,14 +191,18 @@ def _judge_limit(
     car: Owed, progress: Progress, report: Report, *, now: datetime
 ) -> Conclusion:
     """Set a limit back only while it is the one that we had set."""
-    seen, limit = report.observed_at, report.limit_percent
+    seen, limit = report.limit_observed_at or report.observed_at, report.limit_percent
+    whose = limits.whose(limit, ours=car.our_percent, own=car.percent)
     can_land = car.owed_until is not None and seen <= car.owed_until
+    if car.stop_answered_at is not None and whose is not Whose.OURS:
+        # Accepted a moment ago: the maker may not show it yet.
+        shows_from = car.stop_answered_at + timedelta(seconds=car.freshness_seconds)
+        can_land |= seen <= shows_from
     if limit is None or seen <= car.taken_from or can_land:
         late = (car.owed_until - now).total_seconds() if car.owed_until else 0.0
         wait = READ_AGAIN_SECONDS * 2 ** min(progress.reads, 5)
         return Conclusion(wait_seconds=max(wait, late))
-    is_ours = car.our_percent is not None and round(limit) == car.our_percent
-    is_back = car.percent is not None and round(limit) == car.percent
+    is_ours, is_back = whose is Whose.OURS, whose is Whose.OWN
     if not progress.gave:
         if is_back:
             return Conclusion(End.RESTORED, reason="it was back already")

@@ -38,6 +38,7 @@ class Crowd:
     ids: set[str]  # as the provider knows them
     late: list[str]
     lost: set[str] = field(default_factory=set)
+    driven: set[str] = field(default_factory=set)
     event: GridEvent = field(init=False)
 
     # --- Before --
@@ -49,6 +50,7 @@ class Crowd:
         program = Program.objects.create(
             code=f"round-{Program.objects.count()}",
             name=f"Round {plan.seed}",
+            tactic=plan.tactic,
             restore_ramp_kw_per_minute=10_000,
         )
         forms = [
@@ -152,6 +154,7 @@ class Crowd:
             enrolment.withdraw(consent, now=now)
         elif name == "drive away":
             self.change(car, drive_away=True)
+            self.driven.add(car)
         elif name == "restart":
             self.change(car, charging=True)
         else:
@@ -183,13 +186,16 @@ class Crowd:
 
     # --- Afterwards --
 
+    def come_home(self) -> None:
+        """Plug in who drove away, where their limits may wait for that."""
+        for car in sorted(self.driven) if self.plan.tactic == "limit" else ():
+            self.change(car, plugged_in=True)
+
     def is_over(self) -> bool:
         """Say whether the event owes nothing any more, but for cars that are lost."""
         running = GridEvent.objects.filter(program=self.program).exclude(
             status__in=[EventStatus.COMPLETED, EventStatus.CANCELLED]
         )
-        if not running.exists():
-            return True
         if running.exclude(status=EventStatus.RESTORING).exists():
             return False
         owed = self.holds().open()

@@ -31,6 +31,8 @@ LINES = (
 )  # fmt: skip
 GROUPS = (">postgres", ">valkey", "control>", "fanout>")
 
+# Of the rounds, in so many the program lowers limits where it can.
+LIMIT_SHARE = 0.3
 # Simulated minutes by which our clock alone is stepped, and later put right.
 STEP_MINUTES = (1.0, 15.0)
 # A car that ignores more than three starts is a person's: see `confirmation`.
@@ -69,6 +71,7 @@ class Plan:
     late: int  # of these, so many plug in while the event runs
     machines: int
     ends_by_cancel: bool
+    tactic: str
     faults: tuple[Fault, ...]
     numbers: tuple[int, ...]  # of the faults, as drawn: `only` keeps them
 
@@ -94,7 +97,8 @@ class Plan:
         end = "a cancel" if self.ends_by_cancel else "its time"
         yield (
             f"round {self.seed}: {self.cars} cars, {self.late} late,"
-            f" {self.machines} machine{'s' * (self.machines > 1)}, ended by {end}"
+            f" {self.machines} machine{'s' * (self.machines > 1)}, held by"
+            f" {self.tactic}, ended by {end}"
         )
         for number, fault in zip(self.numbers, self.faults, strict=True):
             yield f"  {number:>2} {fault}"
@@ -121,12 +125,15 @@ def draw_plan(seed: int, *, cars: int | None = None) -> Plan:
             faults.append(Fault(HOLDING, at, "lose", "car", amount=draw.random()))
     faults.sort(key=lambda fault: (PHASES.index(fault.phase), fault.at))
     number = cars or drawn_cars
+    # Dice of its own, so that rounds of old seeds keep their faults.
+    by_limit = Random(f"{seed}/tactic").random() < LIMIT_SHARE  # noqa: S311 - dice
     return Plan(
         seed=seed,
         cars=number,
         late=max(1, int(late_share * number)),
         machines=machines,
         ends_by_cancel=ends_by_cancel,
+        tactic="limit" if by_limit else "stop",
         faults=tuple(faults),
         numbers=tuple(range(len(faults))),
     )

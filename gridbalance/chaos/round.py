@@ -68,6 +68,7 @@ def play(stack: Stack, drawn: Plan) -> Verdict:
         crowd.call_event()
         _pass(crowd, harm, drawn)
         harm.calm()
+        crowd.come_home()
         until(crowd.is_over, within_seconds=OVER_SECONDS, else_say=crowd.state)
         _judge(stack, crowd, verdict, slack_speed=SPEED)
         _judge_lost(stack, crowd, verdict)

@@ -21,6 +21,7 @@ class Arguments:
     seed: int
     sessions: str | None
     faults: str
+    tactic: str = "stop"
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:

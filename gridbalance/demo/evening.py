@@ -204,7 +204,7 @@ class Evening:
             Vehicle.objects.charging().aggregate(kw=Sum("power_kw"))["kw"] or 0.0
         )
         fleet_kw = Vehicle.objects.aggregate(kw=Sum("usual_power_kw"))["kw"] or 0.0
-        scene.set_rules(fleet_kw=fleet_kw)
+        scene.set_rules(fleet_kw=fleet_kw, tactic=self.arguments.tactic)
         starts_at = clock.now() + NOTICE
         status, body = grid.post_event(
             key=f"demo-{self.arguments.seed}-{starts_at:%Y%m%d%H%M}",

@@ -22,7 +22,8 @@ class Report:
     """The evening in figures; kW are means over the event, seconds are simulated."""
 
     vehicles: int  # enrolled
-    touched: int  # a stop was sent
+    touched: int  # a stop, or a lower limit, was sent
+    held_by_limit: int  # of those that a reading showed
     held_confirmed: int  # a reading showed that it stopped
     restored: int
     released: int  # the customer's own act, or nothing was taken
@@ -81,6 +82,9 @@ def write(
     report = Report(
         vehicles=Enrolment.objects.active().filter(program=event.program).count(),
         touched=len(touched),
+        held_by_limit=sum(
+            1 for hold in holds if hold.held_at and hold.our_limit_percent is not None
+        ),
         held_confirmed=sum(1 for hold in holds if hold.held_at),
         restored=len(restored),
         released=sum(1 for hold in holds if hold.status == "released"),
@@ -123,10 +127,10 @@ def _rebound(load: Sequence[Load], event: GridEvent) -> float:
 
 
 def _catch(evidence: Evidence, caught: Sequence[Hold]) -> float | None:
-    stops = evidence.calls_of("stop")
+    takes = evidence.takes()
     waits = []
     for hold in caught:
-        acted = _first_acted(stops[hold.vehicle.external_id], after=hold.opened_at)
+        acted = _first_acted(takes[hold.vehicle.external_id], after=hold.opened_at)
         if acted is not None and hold.plugged_in_at is not None:
             waits.append((acted - hold.plugged_in_at).total_seconds())
     return median(waits) if waits else None
@@ -142,10 +146,10 @@ def _restore(event: GridEvent, restored: Sequence[Hold]) -> float | None:
 
 
 def _late(evidence: Evidence, holds: Sequence[Hold]) -> int:
-    starts = evidence.calls_of("start")
+    gives = evidence.gives()
     late = 0
     for hold in holds:
-        acted = _first_acted(starts[hold.vehicle.external_id], after=hold.opened_at)
+        acted = _first_acted(gives[hold.vehicle.external_id], after=hold.opened_at)
         if acted and hold.latest_start_at and acted > hold.latest_start_at:
             late += 1
     return late

@@ -127,12 +127,14 @@ def fill_buckets(*, now: datetime) -> None:
     VehicleBucket.objects.update(tokens=settings.VEHICLE_BUCKET_CALLS, refilled_at=now)
 
 
-def set_rules(*, fleet_kw: float) -> None:
-    """Give the program its restore cap and its envelope, in proportion to the fleet."""
+def set_rules(*, fleet_kw: float, tactic: str) -> None:
+    """Give the program its tactic, and bounds in proportion to the fleet."""
     program = Program.objects.get(code=PROGRAM)
     cap_kw = max(RESTORE_CAP_KW_PER_CAR * Vehicle.objects.count(), 25.0)
     Program.objects.filter(pk=program.pk).update(
-        restore_cap_kw=cap_kw, restore_ramp_kw_per_minute=max(cap_kw / 10.0, 10.0)
+        tactic=tactic,
+        restore_cap_kw=cap_kw,
+        restore_ramp_kw_per_minute=max(cap_kw / 10.0, 10.0),
     )
     Envelope.objects.update_or_create(
         program=program,

@@ -26,6 +26,7 @@ class Call:
     status: int | None
     code: str | None
     acted_at: datetime | None
+    percent: int | None = None  # of a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Truth:
                         if call["acted_at"]
                         else None
                     ),
+                    percent=call["percent"],
                 )
             if not page["calls"] or since >= page["last"]:
                 return

@@ -1,7 +1,7 @@
 """A simple model of cars behind a provider, which every command of ours meets.
 
-It knows nothing of holds: a car is plugged in or not, charges or not, and remembers
-whether it was we who stopped it. How the provider answers is its present *mood*.
+It knows nothing of holds: a car is plugged in or not, charges or not, has a limit, and
+remembers whether it was we who stopped it and what its customer's limit is. How the provider answers is its present *mood*.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from fleets.models import Vehicle
 from fleets.providers.base import (
@@ -29,6 +30,8 @@ from fleets.providers.base import (
 LATE = timedelta(seconds=250)
 # A car that ignores more than three commands is a person's.
 MOST_IGNORED = 3
+# Of each car, and the limit that stops it there.
+SOC_PERCENT, OURS = 63.9, 63
 MOODS = (
     "obeys", "ignores", "unknown, done", "unknown, not done", "lands late", "asleep",
     "later", "refuses stops",
@@ -45,7 +48,16 @@ class Car:
     stopped_by_us: bool = False
     stops: int = 0  # that left for it, whether or not they arrived
     ignored: int = 0
-    lands_at: datetime | None = None  # a stop that is still on its way
+    lands_at: datetime | None = None  # what takes, and is still on its way
+    landing: Callable[[], None] | None = None
+    goes_on: bool = True  # by itself, once its limit is back
+    needs_plug: bool = False  # to take a limit
+    limit_percent: int = 80
+    own_percent: int = 80  # what its customer chose last
+
+    @property
+    def is_full(self) -> bool:
+        return self.limit_percent <= SOC_PERCENT
 
     def stop(self) -> None:
         """Obey a stop of ours."""
@@ -54,12 +66,28 @@ class Car:
 
     def start(self) -> None:
         """Charge, whoever asked for it."""
-        self.is_charging, self.stopped_by_us = self.is_plugged_in, False
+        if not self.is_full:
+            self.is_charging, self.stopped_by_us = self.is_plugged_in, False
+
+    def set_limit(self, percent: int) -> None:
+        """Obey a limit of ours, or its own that we set back."""
+        was_full, self.limit_percent = self.is_full, percent
+        if self.is_full:
+            self.stop()
+        elif was_full and self.goes_on:
+            self.start()
+
+    def choose_limit(self, percent: int) -> None:
+        """Let the customer set the limit, and see to the rest."""
+        self.own_percent = percent
+        self.set_limit(percent)
+        self.stopped_by_us = False
 
     def unplug(self) -> None:
-        """Leave; a stop does not outlive its plug-in."""
+        """Leave; a stop does not outlive its plug-in, a limit does."""
         self.is_plugged_in = self.is_charging = self.stopped_by_us = False
-        self.lands_at = None
+        if self.landing == self.stop:
+            self.lands_at = None
 
     def plug_in(self) -> None:
         """Come home and charge."""
@@ -88,8 +116,28 @@ class ModelProvider:
         yield
 
     async def set_charge_limit(self, key: VehicleKey, percent: int) -> Receipt:
-        self.broken.append(f"a limit of {percent} that nobody decided")
-        return Receipt("request-1")
+        car = self.cars[key.vehicle_id]
+        if percent == OURS:
+            return self._lower(car)
+        if car.limit_percent != OURS or percent != car.own_percent:
+            self.broken.append(f"{percent} % over {car.limit_percent} % of {car}")
+        if car.needs_plug and not car.is_plugged_in:
+            raise NothingToDo("VEHICLE_STATE", CarState.UNPLUGGED)
+        return self._answer(car, partial(car.set_limit, percent))
+
+    def _lower(self, car: Car) -> Receipt:
+        if not self.may_stop(car):
+            self.broken.append(f"{car.vehicle} was limited although nobody may")
+        if car.limit_percent not in (car.own_percent, OURS):
+            self.broken.append(f"{OURS} % over {car.limit_percent} % of {car}")
+        car.stops += 1
+        if self.mood == "refuses stops":
+            raise QuotaSpent("VEHICLE:QUOTA")
+        if self.mood == "lands late":
+            car.lands_at = self.now + LATE
+            car.landing = partial(car.set_limit, OURS)
+            raise OutcomeUnknown("LINE:TIMEOUT")
+        return self._answer(car, partial(car.set_limit, OURS))
 
     async def stop_charging(self, key: VehicleKey) -> Receipt:
         car = self.cars[key.vehicle_id]
@@ -99,7 +147,7 @@ class ModelProvider:
         if self.mood == "refuses stops":
             raise QuotaSpent("VEHICLE:QUOTA")
         if self.mood == "lands late":
-            car.lands_at = self.now + LATE
+            car.lands_at, car.landing = self.now + LATE, car.stop
             raise OutcomeUnknown("LINE:TIMEOUT")
         if not car.is_charging:
             state = CarState.NOT_CHARGING if car.is_plugged_in else CarState.UNPLUGGED
@@ -114,6 +162,8 @@ class ModelProvider:
             raise NothingToDo("VEHICLE_STATE", CarState.UNPLUGGED)
         if car.is_charging:
             raise NothingToDo("VEHICLE_STATE", CarState.CHARGING)
+        if car.is_full:
+            raise NothingToDo("VEHICLE_STATE", CarState.FULL)
         return self._answer(car, car.start)
 
     async def read(self, key: VehicleKey) -> Report:
@@ -127,8 +177,8 @@ class ModelProvider:
             is_plugged_in=car.is_plugged_in,
             is_charging=car.is_charging,
             is_home=True,
-            soc_percent=50.0,
-            limit_percent=80.0,
+            soc_percent=SOC_PERCENT,
+            limit_percent=float(car.limit_percent),
             power_kw=7.0 if car.is_charging else 0.0,
         )
 
@@ -138,7 +188,8 @@ class ModelProvider:
         for car in self.cars.values():
             if car.lands_at is not None and car.lands_at <= now:
                 car.lands_at = None
-                car.stop()
+                assert car.landing is not None
+                car.landing()
 
     def _answer(self, car: Car, obey: Callable[[], None]) -> Receipt:
         error: ProviderError | None = {

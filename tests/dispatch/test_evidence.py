@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.evidence import Standing, Verdict, judge
+from dispatch.evidence import Lowering, Standing, Verdict, judge
 from dispatch.lifecycle import OPEN_HOLD, CommandStatus, HoldStatus
 from tests.factories import NOW
 
@@ -50,6 +50,29 @@ RESTORING = replace(
 )
 # The stop of a hold that is being given back before its start was sent.
 START_QUEUED = replace(RESTORING, command=CommandStatus.QUEUED, answered_at=None)
+
+# The same holds by a limit: its own was 80, ours is 63.
+LIMIT = Lowering(
+    ours=63, own=80.0, landed=True, was_shown=False, gave=False, is_back=False,
+    told_at=STOPPED + MINUTE, same_plug_in=True, may_start=True,
+)  # fmt: skip
+LOWERING = replace(TAKING, lowering=LIMIT, soc_percent=63.9)
+LOWERED = replace(
+    HELD, soc_percent=63.9, limit_percent=63.0,
+    lowering=replace(LIMIT, was_shown=True, told_at=STOPPED + 20 * MINUTE),
+)  # fmt: skip
+RAISING = replace(
+    RESTORING, soc_percent=63.9,
+    lowering=replace(LIMIT, was_shown=True, gave=True, told_at=STARTED + MINUTE),
+)  # fmt: skip
+# Its own limit has not been sent yet, or was looked for in vain.
+RAISE_QUEUED = replace(
+    RAISING, command=CommandStatus.QUEUED,
+    lowering=replace(LIMIT, was_shown=True, told_at=STARTED + MINUTE),
+)  # fmt: skip
+PATIENT = STARTED + FRESHNESS + MINUTE
+LATER = {"observed_at": PATIENT, "told_at": PATIENT}
+OURS = {"limit_percent": 63.0, "is_charging": False}
 CASES: dict[str, tuple[Standing, list[tuple[dict[str, Any], Verdict]]]] = {
     "taking": (
         TAKING,
@@ -189,12 +212,150 @@ CASES: dict[str, tuple[Standing, list[tuple[dict[str, Any], Verdict]]]] = {
         ],
     ),
 }  # fmt: skip
+CASES |= {
+    "lowering": (
+        LOWERING,
+        [
+            (OURS, Verdict.STOPPED),
+            # our limit alone, or rest alone, shows nothing
+            ({"limit_percent": 63.0}, Verdict.NOTHING),
+            ({"is_charging": False}, Verdict.NOTHING),
+            ({**OURS, "limit_percent": None}, Verdict.NOTHING),
+            # a limit that was told before the end of the call
+            ({**OURS, "told_at": STOPPED}, Verdict.NOTHING),
+            ({**OURS, "told_at": None}, Verdict.NOTHING),
+            # it stands at our limit: that is no reason to owe nothing
+            ({**OURS, "soc_percent": 63.0}, Verdict.STOPPED),
+            # the maker's data may be this old
+            ({"told_at": STOPPED + FRESHNESS}, Verdict.NOTHING),
+            ({"told_at": STOPPED + FRESHNESS + MINUTE}, Verdict.LIMIT_IGNORED),
+            (
+                {"limit_percent": 90.0, "told_at": STOPPED + FRESHNESS + MINUTE},
+                Verdict.LIMIT_CHANGED,
+            ),
+            ({"limit_percent": 90.0}, Verdict.NOTHING),
+            # it charges up to our limit, or beyond
+            (
+                {"limit_percent": 63.0, "soc_percent": 62.8, "observed_at": NOW},
+                Verdict.NOTHING,
+            ),
+            ({"limit_percent": 63.0, "observed_at": NOW}, Verdict.CHARGES_ON),
+            ({"is_plugged_in": False}, Verdict.DROVE_OFF),
+            # nothing of ours can have reached it
+            ({"is_plugged_in": False, "landed": False}, Verdict.NOTHING),
+            ({**OURS, "landed": False}, Verdict.NOTHING),
+            ({**OURS, "command": "queued"}, Verdict.NOTHING),
+        ],
+    ),
+    "lowering, of unknown outcome": (
+        replace(LOWERING, command=CommandStatus.UNKNOWN, owed_until=NOW),
+        [
+            (OURS, Verdict.STOPPED),
+            ({"observed_at": NOW, "told_at": NOW}, Verdict.NOTHING),
+            ({"is_plugged_in": False, "observed_at": NOW}, Verdict.NOTHING),
+            (LATER, Verdict.LIMIT_IGNORED),
+            # heard of lately, yet the limit was told before
+            ({"observed_at": PATIENT}, Verdict.NOTHING),
+        ],
+    ),
+    "lowered": (
+        LOWERED,
+        [
+            ({}, Verdict.NOTHING),
+            ({"limit_percent": 90.0}, Verdict.LIMIT_CHANGED),
+            ({"limit_percent": 80.0}, Verdict.BACK_ALREADY),
+            ({"limit_percent": 80.0, "told_at": STOPPED}, Verdict.NOTHING),
+            ({"is_plugged_in": False}, Verdict.DROVE_OFF),
+            ({"is_charging": True}, Verdict.RESTARTED),
+            # topping up
+            ({"is_charging": True, "soc_percent": 62.5}, Verdict.NOTHING),
+            ({"is_charging": True, "observed_at": STOPPED}, Verdict.NOTHING),
+            ({"limit_percent": 90.0, "owed_until": NOW}, Verdict.NOTHING),
+        ],
+    ),
+    "raising": (
+        RAISING,
+        [
+            # it is back, whatever else: the car goes on by itself
+            ({"is_charging": True}, Verdict.LIMIT_BACK),
+            ({"is_charging": True, "told_at": STARTED}, Verdict.NOTHING),
+            ({"is_charging": True, "owed_until": NOW + MINUTE}, Verdict.NOTHING),
+            ({"is_plugged_in": False}, Verdict.LIMIT_BACK),
+            ({"soc_percent": 79.5}, Verdict.LIMIT_BACK),
+            ({"same_plug_in": False}, Verdict.LIMIT_BACK),
+            ({"may_start": False}, Verdict.LIMIT_BACK),
+            # or it does not, after some time
+            ({}, Verdict.NOTHING),
+            ({"observed_at": PATIENT}, Verdict.NEEDS_START),
+            ({"observed_at": PATIENT, "is_charging": None}, Verdict.NOTHING),
+            # still ours
+            ({"limit_percent": 63.0}, Verdict.NOTHING),
+            ({"limit_percent": 63.0, **LATER}, Verdict.LIMIT_IGNORED),
+            (
+                {"limit_percent": 63.0, **LATER, "command": "failed"}, Verdict.NOTHING,
+            ),
+            # or somebody's
+            ({"limit_percent": 90.0}, Verdict.LIMIT_CHANGED),
+            # a parked car tells its limit, and nothing else is new
+            (
+                {"observed_at": TAKEN, "is_plugged_in": False}, Verdict.LIMIT_BACK,
+            ),
+        ],
+    ),
+    "raising, not sent yet": (
+        RAISE_QUEUED,
+        [
+            ({"limit_percent": 63.0, **LATER}, Verdict.NOTHING),
+            ({}, Verdict.BACK_ALREADY),
+            ({"limit_percent": 90.0}, Verdict.LIMIT_CHANGED),
+            # lowered a moment ago, and not shown yet: it may be on its way
+            (
+                {"was_shown": False, "told_at": STOPPED + FRESHNESS}, Verdict.NOTHING,
+            ),
+            # an earlier try of ours did it, late
+            ({"gave": True, "is_charging": True}, Verdict.LIMIT_BACK),
+            # unplugged is where it waits
+            ({"limit_percent": 63.0, "is_plugged_in": False}, Verdict.NOTHING),
+        ],
+    ),
+    "raised, its start on the way": (
+        replace(RAISING, lowering=replace(LIMIT, is_back=True)),
+        [
+            ({"is_charging": True}, Verdict.STARTED),
+            ({"observed_at": PATIENT}, Verdict.START_IGNORED),
+            ({"is_plugged_in": False}, Verdict.DROVE_OFF),
+        ],
+    ),
+    "unresolved, by a limit": (
+        replace(
+            RAISING, hold=HoldStatus.UNRESOLVED, command=CommandStatus.FAILED,
+            limit_percent=63.0,
+        ),
+        [
+            (LATER, Verdict.NOTHING),
+            ({"limit_percent": 80.0}, Verdict.LIMIT_BACK),
+            ({"limit_percent": 90.0}, Verdict.LIMIT_CHANGED),
+        ],
+    ),
+}  # fmt: skip
+OF_LOWERING = {field.name for field in fields(Lowering)}
+
+
+def changed(standing: Standing, state: dict[str, Any]) -> Standing:
+    """Return the standing in another state, that of its limit included."""
+    of_limit = {name: state[name] for name in state if name in OF_LOWERING}
+    if of_limit:
+        assert standing.lowering is not None
+        state = state | {"lowering": replace(standing.lowering, **of_limit)}
+    return replace(
+        standing, **{name: state[name] for name in state if name not in OF_LOWERING}
+    )
 
 
 @pytest.mark.parametrize(
     ("standing", "verdict"),
     [
-        pytest.param(replace(base, **state), verdict, id=f"{name} {state}")
+        pytest.param(changed(base, state), verdict, id=f"{name} {state}")
         for name, (base, rows) in CASES.items()
         for state, verdict in rows
     ],
@@ -207,6 +368,18 @@ def moments() -> st.SearchStrategy[Any]:
     return st.integers(-90, 90).map(lambda minutes: NOW + minutes * MINUTE)
 
 
+lowerings = st.builds(
+    Lowering,
+    ours=st.just(63),
+    own=st.just(80.0),
+    landed=st.booleans(),
+    was_shown=st.booleans(),
+    gave=st.booleans(),
+    is_back=st.booleans(),
+    told_at=st.none() | moments(),
+    same_plug_in=st.booleans(),
+    may_start=st.booleans(),
+)
 standings = st.builds(
     Standing,
     hold=st.sampled_from(OPEN_HOLD),
@@ -220,19 +393,25 @@ standings = st.builds(
     is_plugged_in=st.none() | st.booleans(),
     is_charging=st.none() | st.booleans(),
     soc_percent=st.none() | st.sampled_from([20.0, 79.5, 100.0]),
-    limit_percent=st.none() | st.sampled_from([50.0, 80.0, 100.0]),
+    limit_percent=st.none() | st.sampled_from([50.0, 63.0, 80.0, 100.0]),
+    lowering=st.none() | lowerings,
 )
-OURS = {Verdict.STOPPED, Verdict.STARTED, Verdict.STOP_IGNORED, Verdict.START_IGNORED}
+OUR_WORK = {
+    Verdict.STOPPED, Verdict.STARTED, Verdict.STOP_IGNORED, Verdict.START_IGNORED,
+}  # fmt: skip
 
 
 @given(standings)
 def test_nothing_older_than_the_end_of_the_call_shows_our_work(
     standing: Standing,
 ) -> None:
-    if judge(standing) in OURS:
+    if judge(standing) in OUR_WORK:
+        answered = standing.answered_at
+        if standing.lowering is not None and standing.hold == HoldStatus.TAKING:
+            answered = standing.stop_answered_at or answered
         assert standing.observed_at is not None
-        assert standing.answered_at is not None
-        assert standing.observed_at > standing.answered_at
+        assert answered is not None
+        assert standing.observed_at > answered
 
 
 @given(standings)
@@ -240,14 +419,18 @@ def test_nothing_read_before_a_late_stop_may_land_closes_a_hold(
     standing: Standing,
 ) -> None:
     late = standing.owed_until
-    seen = standing.observed_at
-    if late is not None and seen is not None and seen <= late:
+    told_at = standing.lowering.told_at if standing.lowering else None
+    heard = [moment for moment in (standing.observed_at, told_at) if moment]
+    if late is not None and heard and max(heard) <= late:
         assert judge(standing) in {Verdict.NOTHING, Verdict.STOPPED}
 
 
 @given(standings)
 def test_the_state_from_before_us_proves_nothing(standing: Standing) -> None:
     old = replace(standing, observed_at=standing.taken_from)
+    if old.lowering is not None:
+        lowering = replace(old.lowering, told_at=standing.taken_from)
+        old = replace(old, lowering=lowering)
 
     assert judge(old) == Verdict.NOTHING
 
@@ -255,3 +438,20 @@ def test_the_state_from_before_us_proves_nothing(standing: Standing) -> None:
 @given(standings)
 def test_a_command_on_the_wire_is_awaited(standing: Standing) -> None:
     assert judge(replace(standing, command=CommandStatus.SENDING)) == Verdict.NOTHING
+
+
+SETTLED = {Verdict.LIMIT_BACK, Verdict.LIMIT_CHANGED, Verdict.BACK_ALREADY}
+
+
+@given(standings)
+def test_only_another_limit_than_ours_settles_a_lowered_one(standing: Standing) -> None:
+    lowering = standing.lowering
+    verdict = judge(standing)
+    if lowering is None or lowering.is_back:
+        assert verdict not in SETTLED
+    elif verdict in SETTLED:
+        assert standing.limit_percent not in (None, 63.0)
+        assert lowering.told_at is not None
+        assert lowering.told_at > (standing.owed_until or standing.taken_from)
+    else:
+        assert verdict not in {Verdict.FINISHED, Verdict.STARTED}

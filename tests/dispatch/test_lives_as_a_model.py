@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.db.models import F
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -35,8 +36,21 @@ from dispatch.lifecycle import CommandKind, EventStatus
 from dispatch.line import Line
 from dispatch.models import Command, GridEvent, Hold, Participation
 from fleets import clock, enrolment, telemetry
-from fleets.models import Bucket, Enrolment, Program, SystemClock
-from tests.dispatch.model_cars import MOODS, Car, ModelProvider
+from fleets.models import (
+    Bucket,
+    Enrolment,
+    Program,
+    SystemClock,
+    Tactic,
+    Vehicle,
+)
+from tests.dispatch.model_cars import (
+    MOODS,
+    OURS,
+    SOC_PERCENT,
+    Car,
+    ModelProvider,
+)
 from tests.factories import HOUR, NOW, plan
 
 Make = Callable[..., Any]
@@ -56,11 +70,13 @@ CALM_ROUNDS = 24
 @pytest.fixture
 def make_scene(
     make_program: Make, make_enrolment: Make, give_calls: Make
-) -> Callable[[], tuple[Program, list[Enrolment]]]:
+) -> Callable[[str], tuple[Program, list[Enrolment]]]:
     """Return a maker of a program with its cars, that charge at home."""
 
-    def make() -> tuple[Program, list[Enrolment]]:
-        program = make_program(restore_ramp_kw_per_minute=1000.0, max_event_hours=24.0)
+    def make(tactic: str) -> tuple[Program, list[Enrolment]]:
+        program = make_program(
+            tactic=tactic, restore_ramp_kw_per_minute=1000.0, max_event_hours=24.0
+        )
         Bucket.objects.create(
             name="application",
             capacity=1000,
@@ -71,6 +87,9 @@ def make_scene(
         consents = [make_enrolment(program) for _ in range(CARS)]
         for consent in consents:
             give_calls(consent.vehicle)
+        Vehicle.objects.update(
+            soc_percent=SOC_PERCENT, limit_observed_at=F("observed_at")
+        )
         return program, consents
 
     return make
@@ -106,7 +125,7 @@ def test_every_story_keeps_the_promises(db: None, make_scene: Make, wire: Line) 
 class Evening(RuleBasedStateMachine):
     """One program, some cars, up to two events at once."""
 
-    scene: Callable[[], tuple[Program, list[Enrolment]]]
+    scene: Callable[[str], tuple[Program, list[Enrolment]]]
     line: Line
 
     def __init__(self) -> None:
@@ -115,12 +134,7 @@ class Evening(RuleBasedStateMachine):
         self.rows.__enter__()
         self.now = NOW
         self._set_clock()
-        self.program, self.consents = self.scene()
-        self.cars = [Car(consent.vehicle) for consent in self.consents]
-        self.provider = ModelProvider(
-            {car.vehicle.external_id: car for car in self.cars}, NOW, self._may_stop
-        )
-        self.line.provider = self.provider
+        self.cars: list[Car] = []
         self.left: set[tuple[int, int]] = set()  # event, car
         self.withdrawn: set[int] = set()
         self.ends_at: dict[int, datetime] = {}  # of events that were not cancelled
@@ -129,8 +143,16 @@ class Evening(RuleBasedStateMachine):
 
     # --- What may happen --
 
-    @initialize()
-    def an_event_begins(self) -> None:
+    @initialize(tactic=st.sampled_from(Tactic.values))
+    def an_event_begins(self, tactic: str) -> None:
+        self.program, self.consents = self.scene(tactic)
+        self.cars = [Car(consent.vehicle) for consent in self.consents]
+        self.cars[0].goes_on = False
+        self.cars[1].needs_plug = True
+        self.provider = ModelProvider(
+            {car.vehicle.external_id: car for car in self.cars}, NOW, self._may_stop
+        )
+        self.line.provider = self.provider
         self._schedule()
 
     @precondition(lambda self: GridEvent.objects.count() < 2)
@@ -168,9 +190,13 @@ class Evening(RuleBasedStateMachine):
             car = self.provider.cars[job.key.vehicle_id]
             if job.is_read:
                 continue
-            if job.kind == CommandKind.STOP:
+            if not job.is_restore:
                 car.stops += 1  # reached or not: nobody can know
-            if reached:
+            if reached and job.kind == CommandKind.SET_LIMIT:
+                assert job.percent is not None
+                if car.limit_percent == job.instead_of:  # or its look forbids it
+                    car.set_limit(job.percent)
+            elif reached:
                 (car.stop if job.kind == CommandKind.STOP else car.start)()
         outcomes.bury([sender.pk], now=self.now)
 
@@ -194,6 +220,10 @@ class Evening(RuleBasedStateMachine):
     @rule(place=PLACES)
     def a_customer_starts_the_car(self, place: int) -> None:
         self.cars[place].start()
+
+    @rule(place=PLACES, percent=st.sampled_from([70, 80, 90]))
+    def a_customer_changes_the_limit(self, place: int, percent: int) -> None:
+        self.cars[place].choose_limit(percent)
 
     @rule(place=PLACES)
     def a_car_leaves_or_comes(self, place: int) -> None:
@@ -237,7 +267,7 @@ class Evening(RuleBasedStateMachine):
     def a_hold_keeps_the_state_from_before_the_first_event(self) -> None:
         states = Hold.objects.values_list(
             "pk", "was_charging", "soc_percent", "limit_percent", "power_kw",
-            "state_observed_at", "plugged_in_at", "event_id",
+            "state_observed_at", "plugged_in_at", "event_id", "our_limit_percent",
         )  # fmt: skip
         for pk, *state in states:
             assert self.first_states.setdefault(pk, tuple(state)) == tuple(state)
@@ -249,7 +279,7 @@ class Evening(RuleBasedStateMachine):
     @invariant()
     def a_car_that_we_stopped_is_owed(self) -> None:
         for car in self.cars:
-            if car.stopped_by_us:
+            if car.stopped_by_us or car.limit_percent == OURS:
                 assert Hold.objects.open().filter(vehicle=car.vehicle).exists(), car
 
     @invariant()
@@ -268,13 +298,17 @@ class Evening(RuleBasedStateMachine):
             assert not GridEvent.objects.alive().exists(), self._story()
             for car in self.cars:
                 assert not car.stopped_by_us, self._story()
+                assert car.limit_percent == car.own_percent, self._story()
         finally:
             transaction.set_rollback(True)
             self.rows.__exit__(None, None, None)
 
     def _calm_down(self) -> None:
-        """Let the provider obey, cars report and events end."""
+        """Let the provider obey, cars come home and report, and events end."""
         self.olga_cancels()
+        for car in self.cars:
+            if not car.is_plugged_in:
+                car.plug_in()
         for _ in range(CALM_ROUNDS):
             if not (Hold.objects.open().exists() or GridEvent.objects.alive().exists()):
                 return
@@ -314,7 +348,8 @@ class Evening(RuleBasedStateMachine):
 
     def _wait(self, **span: float) -> None:
         self.now += timedelta(**span)
-        self.provider.pass_time(self.now)
+        if self.cars:
+            self.provider.pass_time(self.now)
         self._set_clock()
 
     def _set_clock(self) -> None:

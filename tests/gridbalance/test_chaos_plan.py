@@ -29,6 +29,12 @@ def test_the_number_of_cars_changes_no_fault() -> None:
     assert draw_plan(7, cars=30).faults == draw_plan(7).faults
 
 
+def test_some_rounds_lower_limits(many: list[plan.Plan]) -> None:
+    by_limit = [drawn for drawn in many if drawn.tactic == "limit"]
+
+    assert 0.2 * len(many) < len(by_limit) < 0.4 * len(many)
+
+
 def test_it_draws_every_kind_of_fault_on_every_target(many: list[plan.Plan]) -> None:
     drawn = {(one.kind, one.target) for drawn in many for one in drawn.faults}
     lines = [*plan.LINES, *plan.second_lines(), *plan.GROUPS, "-2>"]

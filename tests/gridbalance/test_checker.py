@@ -23,7 +23,14 @@ MINUTE = timedelta(minutes=1)
 CAR = "ada's car"
 
 
-def call(kind: str, at: datetime, *, acted: bool = True, car: str = CAR) -> Call:
+def call(
+    kind: str,
+    at: datetime,
+    *,
+    acted: bool = True,
+    car: str = CAR,
+    percent: int | None = None,
+) -> Call:
     return Call(
         sequence=int(at.timestamp()),
         at=at,
@@ -32,6 +39,7 @@ def call(kind: str, at: datetime, *, acted: bool = True, car: str = CAR) -> Call
         status=200,
         code=None,
         acted_at=at if acted else None,
+        percent=percent,
     )
 
 
@@ -95,6 +103,7 @@ def gather(**values: Any) -> Evidence:
                 CAR: {
                     "stopped_by": None, "charging": True, "plugged_in": True,
                     "soc_percent": 60.0, "limit_percent": 80.0,
+                    "plugged_in_at": None, "shadow": {"limit_percent": 80},
                 }
             },
             "summary": {"overdrawn": {"application": 0, "vehicle": 0}},
@@ -260,3 +269,99 @@ def test_processes_may_read_the_clock_a_moment_apart(kept: Evidence) -> None:
     early = [call("stop", NOW - timedelta(seconds=1)), kept.calls[1]]
 
     assert 1 not in broken(replace(kept, calls=early))
+
+
+# Held by a limit
+
+
+@pytest.fixture
+def by_limit(kept: Evidence) -> Evidence:
+    """Return the same evening with the car held by a limit of 60, its own being 80."""
+    Hold.objects.update(tactic="limit", limit_percent=80.0, our_limit_percent=60)
+    for is_restore, percent in ((False, 60), (True, 80)):
+        commands = Command.objects.filter(is_restore=is_restore)
+        commands.update(kind="set limit", percent=percent)
+        Reading.objects.filter(is_charging=is_restore).update(limit_percent=percent)
+    return gather(calls=LIMITS)
+
+
+LIMITS = [
+    call("set-limit", NOW + MINUTE, percent=60),
+    call("set-limit", NOW + HOUR + MINUTE, percent=80),
+]
+
+
+def test_it_finds_nothing_where_a_limit_is_back(by_limit: Evidence) -> None:
+    assert breaches(by_limit) == []
+
+
+@pytest.mark.parametrize(
+    ("car", "expected"),
+    [
+        # lowered, never set back, and owed nothing
+        ({"limit_percent": 60}, {2}),
+        # the customer lowered it, and we set it back over that
+        ({"shadow": {"limit_percent": 70}}, {2}),
+        # the customer raised it, and has it
+        ({"limit_percent": 90, "shadow": {"limit_percent": 90}}, set()),
+        # has its limit, was charging in this plug-in, and does not go on
+        ({"stopped_by": "api", "charging": False}, {2}),
+        # plugged in anew, and waiting for its timer
+        (
+            {
+                "stopped_by": "api", "charging": False,
+                "plugged_in_at": (NOW + 2 * HOUR).isoformat(),
+            },
+            set(),
+        ),
+    ],
+)  # fmt: skip
+def test_a_limit_is_judged_by_what_the_car_would_have_without_us(
+    by_limit: Evidence, car: dict[str, Any], expected: set[int]
+) -> None:
+    left = {**by_limit.cars[CAR], **car}
+
+    assert broken(replace(by_limit, cars={CAR: left})) == expected
+
+
+PLANTED_LIMITS: list[Plant] = [
+    (1, "a limit that nobody wrote down", nothing,
+     [call("set-limit", NOW + 2 * MINUTE, percent=60)]),
+    (4, "the reading shows no charging and another limit",
+     lambda: Reading.objects.filter(is_charging=False).update(limit_percent=70), []),
+    (4, "the reading shows the limit, and charging",
+     lambda: Reading.objects.update(is_charging=True), []),
+    (5, "a limit lowered after the customer opted out",
+     lambda: Participation.objects.update(opted_out_at=NOW), []),
+    (5, "lowered five times",
+     lambda: Command.objects.update(attempt=5),
+     [call("set-limit", NOW + n * MINUTE, percent=60) for n in range(2, 6)]),
+    (6, "a limit of somebody else's choice", nothing,
+     [call("set-limit", NOW + 2 * MINUTE, percent=90)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("promise", "plant", "calls"),
+    [
+        pytest.param(p, plant, calls, id=name)
+        for p, name, plant, calls in PLANTED_LIMITS
+    ],
+)
+def test_it_finds_what_is_planted_with_limits(
+    by_limit: Evidence, promise: int, plant: Callable[[], object], calls: list[Call]
+) -> None:
+    plant()
+
+    found = gather(calls=sorted([*LIMITS, *calls], key=lambda one: one.at))
+
+    assert promise in broken(found)
+
+
+def test_a_limit_that_waits_for_its_car_is_no_breach(by_limit: Evidence) -> None:
+    Hold.objects.update(status="restoring", closed_at=None, restoring_at=NOW + HOUR)
+    Command.objects.filter(is_restore=True).update(status="queued")
+    away = {**by_limit.cars[CAR], "plugged_in": False, "limit_percent": 60}
+
+    assert broken(gather(calls=LIMITS, cars={CAR: away})) == set()
+    assert broken(gather(calls=LIMITS, cars={CAR: {**away, "plugged_in": True}})) == {8}

@@ -41,6 +41,7 @@ class Command(BaseCommand):
         add("--seed", type=int, default=1)
         add("--sessions", type=_file, help="a CSV of recorded sessions to replay")
         add("--faults", default="", help="NAME=RATE,... see `simulator --help`")
+        add("--tactic", choices=("stop", "limit"), default="stop")
         add("--exit", action="store_true", help="end when all is given back")
         add("--json", action="store_true", help="the last line is one JSON object")
 

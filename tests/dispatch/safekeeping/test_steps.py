@@ -15,6 +15,8 @@ from dispatch.safekeeping.steps import Call, Conclusion
 from fleets.providers.base import (
     AccessRevoked,
     Asleep,
+    CarState,
+    NothingToDo,
     OutcomeUnknown,
     Receipt,
     Rejected,
@@ -57,7 +59,10 @@ def report(minutes: float, **said: Any) -> Report:
          Call.GIVE),
         # A limit is looked at before each writing.
         (LIMIT, {}, Call.READ),
-        (LIMIT, {"was_seen": True}, Call.GIVE),
+        (LIMIT, {"was_seen": True, "seen_limit": 50.0}, Call.GIVE),
+        # A look that showed none, or another one, lets nothing be written.
+        (LIMIT, {"was_seen": True}, Call.READ),
+        (LIMIT, {"was_seen": True, "seen_limit": 70.0}, Call.READ),
         (LIMIT, {"command": CommandStatus.QUEUED, "attempts": 1}, Call.READ),
         # What may have happened is read, never repeated.
         ({}, STARTED, Call.READ),
@@ -93,6 +98,13 @@ def test_the_next_call(
         (LIMIT, STARTED, report(1, limit_percent=80.0), End.RESTORED),
         (LIMIT, STARTED, report(1, limit_percent=60.0), End.THEIRS),
         (LIMIT, STARTED, report(-1, limit_percent=60.0), None),
+        # Lowered a moment ago: its own limit may be what the maker still shows.
+        (LIMIT | {"stop_answered_at": NOW}, {}, report(1, limit_percent=80.0), None),
+        (LIMIT | {"stop_answered_at": NOW}, {}, report(6, limit_percent=80.0),
+         End.RESTORED),
+        # A parked car tells its limit, and nothing else is new.
+        (LIMIT, STARTED, report(-1, limit_percent=80.0,
+                                limit_observed_at=NOW + MINUTE), End.RESTORED),
         (LIMIT, STARTED, report(1), None),
     ],
 )  # fmt: skip
@@ -102,6 +114,16 @@ def test_how_it_ends(
     found = steps.judge_reading(owed(**car), Progress(**progress), said, now=NOW)
 
     assert found.end is end
+
+
+def test_a_limit_that_waits_for_a_cable_is_tried_again_half_a_day_later() -> None:
+    refused = NothingToDo("CHARGING_PLUG_NOT_CONNECTED", CarState.UNPLUGGED)
+
+    decision = steps.judge_answer(owed(**LIMIT), Progress(attempts=1), refused)
+
+    assert (decision.status, decision.wait_seconds) == (
+        CommandStatus.QUEUED, 12 * 3600.0,
+    )  # fmt: skip
 
 
 def test_a_car_that_ignores_its_start_is_asked_four_times() -> None:
