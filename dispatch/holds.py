@@ -30,6 +30,8 @@ FINAL_REASONS = (
     Reason.OPTED_OUT, Reason.WITHDRAWN, Reason.LATEST_START, Reason.PICK_UP,
 )  # fmt: skip
 
+CALLED_BACK = "wanted by another event before its start left"
+
 
 def act(
     intents: Sequence[Intent],
@@ -58,7 +60,7 @@ def _hold(
     """Open holds with the state from before us, and queue their stops.
 
     A car that is owed already keeps that hold: it knows the state from before the
-    first event. The new event only joins in.
+    first event. The new event only joins in, and calls a start back that has not left.
     """
     vehicle_ids = [int(cars.vehicle_id[intent.place]) for intent in intents]
     vehicles = Vehicle.objects.in_bulk(vehicle_ids)
@@ -71,6 +73,7 @@ def _hold(
         for vehicle_id, intent in reversed(list(zip(vehicle_ids, intents, strict=True)))
         if vehicle_id not in held
     }
+    left = _call_back(held.values(), now=now)
     opened = Hold.objects.bulk_create(
         Hold(
             vehicle=vehicles[vehicle_id],
@@ -96,6 +99,7 @@ def _hold(
         {
             (intent.event_id, vehicle_id): (intent.reason, held[vehicle_id])
             for vehicle_id, intent in zip(vehicle_ids, intents, strict=True)
+            if held[vehicle_id].pk not in left
         },
         now=now,
     )
@@ -116,6 +120,26 @@ def _hold(
         ],
         now=now,
     )
+
+
+def _call_back(held: Iterable[Hold], *, now: datetime) -> set[int]:
+    """Keep cars that were on their way back; return the holds whose start has left.
+
+    A claim may have taken it since the turn looked.
+    """
+    wanted = {hold.pk for hold in held if hold.status == HoldStatus.RESTORING}
+    starts = Command.objects.filter(
+        hold__in=wanted,
+        is_restore=True,
+        status=CommandStatus.QUEUED,
+        may_have_landed=False,
+    ).move(CommandStatus.SUPERSEDED, now=now, reason=CALLED_BACK)
+    kept = set(Command.objects.filter(pk__in=starts).values_list("hold_id", flat=True))
+    Hold.objects.filter(pk__in=kept).move(
+        HoldStatus.HELD, now=now, reason=CALLED_BACK, restoring_at=None,
+        restore_reason="",
+    )  # fmt: skip
+    return wanted - kept
 
 
 def _claim(
