@@ -1,7 +1,7 @@
 """Stories of events that overlap, each amended and called off at random moments.
 
-The evening of `test_lives_as_a_model`, with more events in it, that narrow their aim and
-have targets. What holds there holds here.
+The evening of `test_lives_as_a_model`, with more events in it, that narrow their aim
+and have targets. What holds there holds here.
 """
 
 from __future__ import annotations

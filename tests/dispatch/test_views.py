@@ -18,8 +18,8 @@ from dispatch.models import (
     Command,
     Envelope,
     GridEvent,
-    Participation,
     Hold,
+    Participation,
 )
 from fleets.models import Program, User, Vehicle
 from tests.factories import HOUR, NOW
