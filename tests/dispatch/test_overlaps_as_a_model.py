@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     invariant,
@@ -28,10 +27,7 @@ from dispatch.planner import Reason
 from tests.dispatch.model_cars import Car
 from tests.dispatch.test_lives_as_a_model import (
     CARS,
-    PHASES,
-    STEPS,
-    STORIES,
-    WISH,
+    TOLD,
     Evening,
     Make,
     make_scene,
@@ -173,15 +169,4 @@ def test_every_story_of_overlaps_keeps_the_promises(
         scene = staticmethod(make_scene)
         line = wire
 
-    run_state_machine_as_test(
-        Story,
-        settings=settings(
-            max_examples=STORIES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            print_blob=True,
-            derandomize=not WISH,
-            phases=PHASES,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(Story, settings=TOLD)
