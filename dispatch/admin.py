@@ -120,3 +120,28 @@ class AreaHoldOffAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("kind",)
     list_select_related = ("program",)
+
+
+# The library registers these two (`OAUTH2_PROVIDER` in the settings names them).
+# Whoever could make a client or a token here could ask for an event as a machine, and
+# approve it as a person.
+
+
+class GridClientAdmin(ReadOnlyAdmin):
+    """Grid systems; made by `manage.py grid_client` alone."""
+
+    list_display = ("name", "client_id", "created")
+    search_fields = ("name",)
+    exclude = ("client_secret",)
+
+
+class TokenAdmin(ReadOnlyAdmin):
+    """What grid systems were let in with: to be taken away, not made."""
+
+    list_display = ("pk", "application", "created")
+    list_select_related = ("application",)
+    exclude = ("token", "token_checksum", "code")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let a token that was stolen be taken away."""
+        return Base.has_delete_permission(self, request, obj)

@@ -115,12 +115,17 @@ where c.id = any(%(ids)s) and {WANTED}
 
 # The first candidates of an index that is in their order, locked for this claim alone;
 # what another sender holds is left to it. Scopes that admit nothing more are left out,
-# so that theirs do not stand before everybody else's.
+# so that theirs do not stand before everybody else's. A hold's power may be wrong, or
+# from a moment when the car had just begun to charge: what counts is what the car draws
+# now, and what it usually draws once it is started.
 CANDIDATES = """
 select c.id, c.vehicle_id, c.hold_id, v.external_id, a.external_id, v.make, c.kind,
     c.percent, case when c.is_restore then h.our_limit_percent
-        else round(h.limit_percent) end, c.is_restore, c.attempt + {calls}, c.may_have_landed,
-    g.program_id, v.feeder_id, coalesce(nullif(h.power_kw, 0), v.usual_power_kw)
+        else round(h.limit_percent) end,
+    c.is_restore, c.attempt + {calls}, c.may_have_landed,
+    g.program_id, v.feeder_id, coalesce(nullif(greatest(
+        h.power_kw, case when c.is_restore then v.usual_power_kw else v.power_kw end
+    ), 0), v.usual_power_kw)
 from dispatch_command c
 join dispatch_hold h on h.id = c.hold_id
 join dispatch_gridevent g on g.id = c.event_id

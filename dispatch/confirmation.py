@@ -319,9 +319,7 @@ def watch(program: Program, *, now: datetime) -> None:
 def _start_as_well(rows: Sequence[_Row], *, now: datetime) -> None:
     """Start cars that have their limits back, and do not go on by themselves."""
     _confirm_commands(rows, now=now)
-    holds.queue_restores(
-        [row.hold_id for row in rows], now=now, limit_is_back=True
-    )
+    holds.queue_restores([row.hold_id for row in rows], now=now, limit_is_back=True)
 
 
 # What a car needs that is plugged in again: the try that waited for that, at once.

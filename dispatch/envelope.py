@@ -15,10 +15,11 @@ large one. A step that is larger than the program's envelope waits for approval.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count, Model, Sum
 
 from dispatch.event_rules import Shape, listed, shape_of
 from dispatch.lifecycle import EventStatus
@@ -118,14 +119,19 @@ def together(
     return total, [event.pk for event in others]
 
 
-def excess_of_growth(event: GridEvent, before: Shape, after: Shape) -> str:
-    """Return why an amended event needs (more) approval, or nothing.
+def grows(program: Program, before: Shape, after: Shape) -> bool:
+    """Return whether an amendment asks for more than was judged: size, hours or aim."""
+    within = (
+        before.starts_at <= after.starts_at
+        and after.ends_at <= before.ends_at
+        and _is_part(after.feeders, before.feeders)
+        and _is_part(after.vehicles, before.vehicles)
+    )
+    return not within or step(program, after).is_larger_than(step(program, before))
 
-    An approved event that becomes smaller, or shorter within its hours, stays
-    approved; a pending one is measured anew.
-    """
-    old, new = step(event.program, before), step(event.program, after)
-    within = before.starts_at <= after.starts_at and after.ends_at <= before.ends_at
-    if event.status != EventStatus.PENDING and within and not new.is_larger_than(old):
-        return ""
-    return excess(event.program, after, but=event.pk)
+
+def _is_part(after: Sequence[Model], before: Sequence[Model]) -> bool:
+    """Return whether an aim lies within another; none at all is everywhere."""
+    if not before:
+        return True
+    return bool(after) and {one.pk for one in after} <= {one.pk for one in before}

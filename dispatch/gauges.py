@@ -77,7 +77,7 @@ group by 1, 2
 # Started, and not shown yet.
 STARTED = """
 select g.program_id, coalesce(v.feeder_id, 0),
-    sum(coalesce(nullif(h.power_kw, 0), v.usual_power_kw)), count(*)
+    sum(greatest(h.power_kw, v.usual_power_kw)), count(*)
 from dispatch_command c
 join dispatch_hold h on h.id = c.hold_id and h.status = 'restoring'
 join dispatch_gridevent g on g.id = c.event_id
@@ -122,9 +122,10 @@ def meter(now: datetime, *, for_restore: bool) -> Iterator[Meter]:
         counted_at = real_now
     speed = clock.timeline().speed
     window_seconds = MINUTE_SECONDS + UNDERWAY_SECONDS * speed
+    second = int(now.timestamp())
     for gauge in gauges.values():
-        gauge.forget(before=now.timestamp() - window_seconds)
-    yield Meter(gauges, int(now.timestamp()), one_always_may=for_restore)
+        gauge.forget(before=now.timestamp() - window_seconds, second=second)
+    yield Meter(gauges, second, one_always_may=for_restore)
     if any(gauge.is_touched for gauge in gauges.values()):
         _save(gauges, counted_at, for_restore=for_restore)
 

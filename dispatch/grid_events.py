@@ -123,7 +123,8 @@ def amend(
     1. Lock it and compare versions.
     2. Check the new shape as that of a new event; a start that is over stays.
     3. Hold it against the envelope when it grows. Too large: a running event stays as
-       it is, any other waits for approval.
+       it is, any other waits for approval. What was approved covers no other shape
+       than that one or a smaller one within its hours.
     4. Write it with the next version and supersede queued stops, which were decided
        on the old one.
     """
@@ -151,7 +152,10 @@ def amend(
             now=now,
             keeps_start=after.starts_at == before.starts_at,
         )
-        excess = envelope.excess_of_growth(locked, before, after)
+        grows = envelope.grows(locked.program, before, after)
+        excess = ""
+        if grows or locked.status == EventStatus.PENDING:
+            excess = envelope.excess(locked.program, after, but=locked.pk)
         if excess and running:
             raise WrongMoment(
                 f"{excess} A running event cannot wait for approval: schedule a "
@@ -162,10 +166,12 @@ def amend(
                 setattr(locked, name, changes[name])
         locked.version += 1
         locked.pending_reason = excess
+        _narrow_approval(locked, after, grows=grows)
         locked.save(
             update_fields=[
                 "starts_at", "ends_at", "target_kw", "priority", "reason", "version",
-                "pending_reason",
+                "pending_reason", "approved_kw", "approved_cars",
+                "approved_kw_per_minute",
             ]
         )  # fmt: skip
         if "feeders" in changes:
@@ -180,6 +186,23 @@ def amend(
         audit.write_event("amend", locked, actor, now, why=why, changed=sorted(changes))
         locked.refresh_from_db()
     return locked
+
+
+def _narrow_approval(
+    event: GridEvent, shape: event_rules.Shape, *, grows: bool
+) -> None:
+    """Let an approval cover what an amended event still asks for, and no more."""
+    if event.approved_kw is None:
+        return
+    if grows:
+        event.approved_kw = event.approved_cars = event.approved_kw_per_minute = None
+        return
+    step, _ = envelope.together(event.program, shape, but=event.pk)
+    event.approved_kw = min(event.approved_kw, step.kw)
+    event.approved_cars = min(event.approved_cars or 0, step.cars)
+    event.approved_kw_per_minute = min(
+        event.approved_kw_per_minute or 0.0, step.kw_per_minute
+    )
 
 
 def cancel(event: GridEvent, *, actor: str, now: datetime, why: str = "") -> GridEvent:

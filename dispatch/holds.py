@@ -30,6 +30,7 @@ FINAL_REASONS = (
     Reason.OPTED_OUT, Reason.WITHDRAWN, Reason.LATEST_START, Reason.PICK_UP,
 )  # fmt: skip
 
+CALLED_BACK = "wanted by another event before its start left"
 # Of open holds: their limits wait for the car to be plugged in again. An owner who must
 # sign in first is another matter: that takes a person.
 AWAY = Q(
@@ -47,8 +48,29 @@ def act(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
         by_act[intent.act].append(intent)
     _drop(by_act[Act.DROP], cars, now=now)
     _restore(by_act[Act.RESTORE], cars, now=now)
+    _call_back(by_act[Act.HOLD], cars, now=now)
     taking.hold(by_act[Act.HOLD], cars, now=now)
     taking.spare(by_act[Act.SPARE], cars, now=now)
+
+
+def _call_back(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
+    """Keep cars that were on their way back, as far as nothing has left for them.
+
+    A claim may have taken it since the turn looked: such a car goes back.
+    """
+    vehicle_ids = [int(cars.vehicle_id[intent.place]) for intent in intents]
+    wanted = Hold.objects.filter(vehicle__in=vehicle_ids, status=HoldStatus.RESTORING)
+    waiting = Command.objects.filter(
+        hold__in=wanted,
+        is_restore=True,
+        status=CommandStatus.QUEUED,
+        may_have_landed=False,
+    ).move(CommandStatus.SUPERSEDED, now=now, reason=CALLED_BACK)
+    kept = Command.objects.filter(pk__in=waiting).values_list("hold_id", flat=True)
+    Hold.objects.filter(pk__in=list(kept)).move(
+        HoldStatus.HELD, now=now, reason=CALLED_BACK, restoring_at=None,
+        restore_reason="",
+    )  # fmt: skip
 
 
 def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:

@@ -132,6 +132,7 @@ HOLD_MOVES = _moves(
         },
         HoldStatus.HELD: {HoldStatus.RESTORING, HoldStatus.RELEASED},
         HoldStatus.RESTORING: {
+            HoldStatus.HELD,  # its start had not left when another event wanted it
             HoldStatus.RESTORED, HoldStatus.RELEASED, HoldStatus.UNRESOLVED,
         },
         HoldStatus.UNRESOLVED: {

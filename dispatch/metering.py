@@ -68,9 +68,17 @@ class Gauge:
         self.outstanding_cars += 1
         self.is_touched = True
 
-    def forget(self, *, before: float) -> None:
-        """Drop the seconds that were over at a moment (since 1970)."""
-        self.lately = [(at, kw) for at, kw in self.lately if at + 1 > before]
+    def forget(self, *, before: float, second: int) -> None:
+        """Drop the seconds that were over at a moment, as seen from another.
+
+        What left later than now left under a clock that was wrong, and is taken for
+        just gone: it must neither be forgotten nor block the gauge until that time.
+        """
+        # Written down even if nobody goes, or it would be just gone at every look.
+        self.is_touched |= any(at > second for at, _ in self.lately)
+        self.lately = [
+            (min(at, second), kw) for at, kw in self.lately if at + 1 > before
+        ]
         self.lately_kw = sum(kw for _, kw in self.lately)
 
 

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     NO_CALLS = "no calls left this month"
     CYCLES = "held often enough today"
     REFUSED = "could not be held"  # judged anew when the car has something to say
+    GOING_BACK = "being given back"  # for an event before; judged anew when it has it
     STOPPED = "new holds are stopped"
     NO_ROOM = "restore would not fit"
     ENOUGH = "target met without it"
@@ -88,6 +89,7 @@ class Debt(StrEnum):
     LAPSED = "lapsed"  # untaken, and no stop will be sent any more
     TAKEN = "taken"  # it may be stopped, or is
     BUSY = "busy"  # a command is on the wire: its outcome comes first
+    RETURNING = "returning"  # an event is over; the start has not left, so it may stay
     RESTORING = "restoring"
 
 
@@ -176,6 +178,8 @@ class Intent:
     limit_percent: int | None = None  # hold it by this limit; None: by a stop
 
 
+# Held, or on the way to it.
+ON_HOLD = (Debt.UNTAKEN, Debt.BUSY, Debt.TAKEN)
 # A car is given back this long before its latest start: one lost command, its read and
 # its repetition fit in between for most makes.
 MARGIN_SECONDS = 1200.0
@@ -190,7 +194,11 @@ def decide(
     now: float,
 ) -> list[Intent]:
     """Return what to do now; `events` in the order in which overlaps are decided."""
-    intents = list(_give_back(program, cars, events, provider, now))
+    pressing = _pressing(cars, provider, now)
+    aims = [_Aim.of(event, cars) for event in events if event.holding]
+    joins = [intent for aim in aims for intent in _join(cars, aim, pressing)]
+    intents = list(_give_back(program, cars, events, aims, pressing))
+    intents += joins
     room = Room(
         provider.owed_latest_starts,
         reserve_calls=provider.reserve_calls,
@@ -198,61 +206,115 @@ def decide(
         now=now,
     )
     taken: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
-    for event in events:
-        if event.holding:
-            for intent in _judge(program, cars, event, room, taken):
-                if intent.act is Act.HOLD:
-                    taken[intent.place] = True
-                intents.append(intent)
+    for aim in aims:
+        for intent in _take(program, cars, aim, room, taken):
+            if intent.act is Act.HOLD:
+                taken[intent.place] = True
+            intents.append(intent)
     return intents
 
 
-def _judge(
-    program: Program, cars: Cars, event: Event, room: Room, taken: Bools
+@dataclass(slots=True)
+class _Aim:
+    """A holding event while it is decided."""
+
+    event: Event
+    open_to_us: Bools
+    wants: Bools  # what it claims, or joins now
+    held_kw: float  # towards its target
+
+    @classmethod
+    def of(cls, event: Event, cars: Cars) -> _Aim:
+        """Return where an event stands before anything is decided."""
+        asked = event.aimed & ~event.opted_out
+        wants = asked & (event.standing == Standing.CLAIMED)
+        # What goes back, for whatever reason, needs a substitute.
+        counts = wants & np.isin(cars.debt, ON_HOLD) & (cars.area == Area.NONE)
+        return cls(
+            event,
+            open_to_us=asked & cars.consented & (event.standing != Standing.ENDED),
+            wants=wants,
+            held_kw=float(cars.held_kw[counts].sum()),
+        )
+
+    def why_not(self, cars: Cars, place: int) -> Reason | None:
+        """Return why the event takes no further car, or not this one."""
+        if self.event.holds_stopped or cars.feeder_stopped[place]:
+            return Reason.STOPPED
+        target_kw = self.event.target_kw
+        if target_kw is not None and self.held_kw >= target_kw:
+            return Reason.ENOUGH
+        return None
+
+    def take(self, place: int, kw: float, *, percent: int | None = None) -> Intent:
+        """Count a car in: held by a limit of so many percent, or else by a stop."""
+        self.wants[place] = True
+        self.held_kw += kw
+        why = Reason.ALL if self.event.target_kw is None else Reason.TARGET
+        return Intent(Act.HOLD, place, self.event.event_id, why, percent)
+
+    def spare(self, verdicts: Texts, mask: Bools) -> Iterator[Intent]:
+        """Say of these cars why they are left alone, changes alone."""
+        event = self.event
+        changed = (event.standing != Standing.SPARED) | (event.reason != verdicts)
+        for place in _places(mask & (verdicts != "") & changed):
+            yield Intent(Act.SPARE, place, event.event_id, Reason(verdicts[place]))
+
+
+def _join(cars: Cars, aim: _Aim, pressing: Bools) -> Iterator[Intent]:
+    """Yield cars that are held for other events, as far as this one needs them.
+
+    They come before all others, and before anything is given back: they cost no call,
+    and a car that one event lets go of just as the next begins stays as it is.
+    """
+    # One of its own may be on its way back: no longer aimed at, and now once more.
+    returning = cars.debt == Debt.RETURNING
+    on_hold = np.isin(cars.debt, ON_HOLD) & ~aim.wants & ~pressing
+    on_hold &= (cars.debt != Debt.UNTAKEN) | cars.charging
+    others = aim.open_to_us & (cars.area == Area.NONE)
+    verdicts = _texts(cars, "")
+    verdicts[cars.latest_start < aim.event.ends_at + MARGIN_SECONDS] = Reason.READY_BY
+    for place in _longest_slack_first(
+        cars, others & (on_hold | returning) & (verdicts == "")
+    ):
+        if reason := aim.why_not(cars, place):
+            verdicts[place] = reason
+        else:
+            yield aim.take(place, float(cars.held_kw[place]))
+    going_back = cars.debt == Debt.RESTORING
+    verdicts[going_back] = Reason.GOING_BACK
+    yield from aim.spare(
+        verdicts, others & (on_hold | returning | going_back) & ~aim.wants
+    )
+
+
+def _take(
+    program: Program, cars: Cars, aim: _Aim, room: Room, taken: Bools
 ) -> Iterator[Intent]:
-    """Yield holds and spares of one holding event, changes alone."""
-    by_limit = _by_limit(program, cars)
-    ended = event.standing == Standing.ENDED
-    off = cars.area != Area.NONE
-    open_to_us = event.aimed & cars.consented & ~event.opted_out & ~ended
-    owed = ~np.isin(cars.debt, [Debt.NONE, Debt.LAPSED]) | taken
+    """Yield holds of cars that nobody held, and why the others are left alone.
 
-    # Another event holds it already: this one joins in, without a command.
-    joined = open_to_us & ((cars.debt == Debt.TAKEN) | taken)
-    joined &= (event.standing != Standing.CLAIMED) & ~off
-    why = Reason.ALL if event.target_kw is None else Reason.TARGET
-    for place in _places(joined):
-        yield Intent(Act.HOLD, place, event.event_id, why)
-
-    free = open_to_us & ~owed
-    verdicts = _reasons_to_spare(cars, event)
+    Those that a more urgent event has `taken` in this turn come first.
+    """
+    free = aim.open_to_us & np.isin(cars.debt, [Debt.NONE, Debt.LAPSED])
+    verdicts = _reasons_to_spare(cars, aim.event)
     eligible = free & (verdicts == "")
-    mine = (event.standing == Standing.CLAIMED) & event.aimed & ~event.opted_out
-    mine &= ~off  # on its way back, so it needs a substitute
-    held_kw = float(cars.held_kw[mine & owed].sum() + cars.power_kw[joined].sum())
-    for place in _longest_slack_first(cars, eligible):
-        if event.holds_stopped or cars.feeder_stopped[place]:
-            verdicts[place] = Reason.STOPPED
-        elif event.target_kw is not None and held_kw >= event.target_kw:
-            verdicts[place] = Reason.ENOUGH
-        elif not room.take(
-            cars.latest_start[place],
-            event.ends_at,
-            calls=limits.CALLS if by_limit[place] else 1,
+    by_limit = _by_limit(program, cars)
+    calls = np.where(by_limit, limits.CALLS, 1).tolist()
+    percents = limits.lowered(cars.soc_percent)
+    for place in (
+        *_longest_slack_first(cars, eligible & taken),
+        *_longest_slack_first(cars, eligible & ~taken),
+    ):
+        if reason := aim.why_not(cars, place):
+            verdicts[place] = reason
+        elif not taken[place] and not room.take(
+            cars.latest_start[place], aim.event.ends_at, calls=calls[place]
         ):
             verdicts[place] = Reason.NO_ROOM
         else:
-            held_kw += float(cars.power_kw[place])
-            percent = (
-                int(limits.lowered(cars.soc_percent)[place])
-                if by_limit[place]
-                else None
-            )
-            yield Intent(Act.HOLD, place, event.event_id, why, percent)
-
-    changed = (event.standing != Standing.SPARED) | (event.reason != verdicts)
-    for place in _places(free & (verdicts != "") & changed):
-        yield Intent(Act.SPARE, place, event.event_id, Reason(verdicts[place]))
+            percent = int(percents[place]) if by_limit[place] else None
+            yield aim.take(place, float(cars.power_kw[place]), percent=percent)
+    yield from aim.spare(verdicts, free)
 
 
 def _by_limit(program: Program, cars: Cars) -> Bools:
@@ -288,9 +350,14 @@ def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
     verdicts: Texts = np.select(
         [test for test, _ in tests],
         [np.array(str(reason), dtype="U40") for _, reason in tests],
-        default=np.array("", dtype="U40"),
+        default=_texts(cars, ""),
     )
     return verdicts
+
+
+def _texts(cars: Cars, text: str) -> Texts:
+    """Return one text for every car (n)."""
+    return np.full(len(cars.vehicle_id), text, dtype="U40")
 
 
 def _places(mask: Bools) -> list[int]:
@@ -315,16 +382,15 @@ def _give_back(
     program: Program,
     cars: Cars,
     events: Sequence[Event],
-    provider: Provider,
-    now: float,
+    aims: Sequence[_Aim],
+    pressing: Bools,
 ) -> Iterator[Intent]:
     """Yield restores: those that cannot wait, then by least slack under the bounds."""
     wanted: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
     opted_out = wanted.copy()
+    for aim in aims:
+        wanted |= aim.wants
     for event in events:
-        claimed = event.standing == Standing.CLAIMED
-        if event.holding:
-            wanted |= claimed & event.aimed & ~event.opted_out
         opted_out |= event.opted_out
     off = cars.area != Area.NONE
     wanted &= cars.consented & ~off
@@ -339,9 +405,7 @@ def _give_back(
         for place in _places(mask):
             yield Intent(Act.DROP, place, 0, reason)
 
-    taken = (cars.debt == Debt.TAKEN) & (cars.area != Area.DARK)
-    must_start_by = _must_start_by(cars, taken, provider, now)
-    pressing = taken & (cars.latest_start <= must_start_by)
+    taken = _owed_now(cars)
     persons = taken & ~wanted & (opted_out | ~cars.consented)
     picked_up = taken & (cars.area == Area.PICK_UP)
     at_once = (pressing | persons) & ~picked_up
@@ -379,18 +443,24 @@ def _give_back(
             yield Intent(Act.RESTORE, place, 0, reason)
 
 
-def _must_start_by(
-    cars: Cars, taken: Bools, provider: Provider, now: float
-) -> NDArray[np.float64]:
-    """Return, per car, the latest start from which it must be restored now (n).
+def _owed_now(cars: Cars) -> Bools:
+    """Say which cars are stopped, or may be, and can be commanded (n)."""
+    owed: Bools = (cars.debt == Debt.TAKEN) & (cars.area != Area.DARK)
+    return owed
+
+
+def _pressing(cars: Cars, provider: Provider, now: float) -> Bools:
+    """Say which cars must be restored now, whoever wants them (n).
 
     The margin alone would do if calls were free; each in line also waits for the calls
     of those before it at half of the provider's rate.
     """
+    taken = _owed_now(cars)
     bound = np.full(len(cars.vehicle_id), now + MARGIN_SECONDS)
     places = np.flatnonzero(taken)
     in_line = places[np.argsort(cars.latest_start[places], kind="stable")]
     calls = cars.restore_calls[in_line]
     beyond = np.maximum(np.cumsum(calls) - 1 - provider.reserve_calls, 0.0)
     bound[in_line] += beyond / max(provider.restores_per_minute, 1e-9) * 60.0
-    return bound
+    pressing: Bools = taken & (cars.latest_start <= bound)
+    return pressing

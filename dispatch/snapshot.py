@@ -82,6 +82,12 @@ select
     %(month_calls)s - %(month_reserve)s - case
         when b.month = %(month)s then b.calls_this_month else 0 end as calls_left,
     coalesce(h.status, '') as hold,
+    -- seen stopped, and given back for nobody's sake
+    coalesce(
+        h.held_at is not null and h.restore_reason = %(event_over)s
+        and not (h.tactic = 'limit' and c.kind = 'start'),  -- that has its limit back
+        false
+    ) as may_stay,
     coalesce(h.power_kw, 0) as held_kw,
     case when h.our_limit_percent is null then 1 else %(limit_calls)s end
         as restore_calls,
@@ -105,7 +111,7 @@ left join dispatch_hold h
         where g.id = h.event_id and g.program_id = %(program)s
     )
 left join lateral (
-    select status, may_have_landed, is_restore from dispatch_command
+    select status, kind, may_have_landed, is_restore from dispatch_command
     where hold_id = h.id order by id desc limit 1
 ) c on true
 -- Holds of this day, of all programs, whose stop may have reached the car.
@@ -175,6 +181,7 @@ def _columns(program: Program, now: datetime) -> Columns:
                 "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
                 "month_reserve": settings.RESTORE_RESERVE_CALLS_PER_MONTH,
                 "open_hold": [str(status) for status in OPEN_HOLD],
+                "event_over": planner.Reason.EVENT_OVER,
                 "most_holds": program.max_holds_per_day,
                 "midnight": _midnight(program, now),
             },
@@ -261,13 +268,16 @@ def _debt(columns: Columns) -> planner.Texts:
     command = np.array(columns["command"], dtype=str)
     landed = np.array(columns["may_have_landed"], dtype=bool)
     is_restore = np.array(columns["is_restore"], dtype=bool)
+    queued = command == str(CommandStatus.QUEUED)
+    may_stay = np.array(columns["may_stay"], dtype=bool)
     given = np.isin(hold, [str(HoldStatus.RESTORING), str(HoldStatus.UNRESOLVED)])
     untaken = (hold == str(HoldStatus.TAKING)) & ~landed & ~is_restore
     choices = [
         (hold == "", Debt.NONE),
+        (given & may_stay & queued & is_restore & ~landed, Debt.RETURNING),
         (given, Debt.RESTORING),
         (command == str(CommandStatus.SENDING), Debt.BUSY),
-        (untaken & (command == str(CommandStatus.QUEUED)), Debt.UNTAKEN),
+        (untaken & queued, Debt.UNTAKEN),
         (untaken, Debt.LAPSED),
     ]
     debts: planner.Texts = np.select(

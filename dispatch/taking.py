@@ -64,7 +64,8 @@ select %(now)s, 'hold', id, '', 'taking', '' from opened
 union all
 select %(now)s, 'command', id, '', 'queued', '' from queued
 """
-# Participations that were claimed before stay so.
+# Participations that were claimed before stay so. What is on its way back by now is
+# not claimed: the event takes it anew when it is back.
 CLAIM = """
 insert into dispatch_participation (
     event_id, vehicle_id, hold_id, status, reason, judged_at
@@ -72,8 +73,7 @@ insert into dispatch_participation (
 select w.event_id, w.vehicle_id, h.id, 'claimed', w.reason, %(now)s
 from unnest(%(vehicles)s::bigint[], %(events)s::bigint[], %(reasons)s::text[])
     as w (vehicle_id, event_id, reason)
-join dispatch_hold h on h.vehicle_id = w.vehicle_id
-    and h.status in ('taking', 'held', 'restoring', 'unresolved')
+join dispatch_hold h on h.vehicle_id = w.vehicle_id and h.status in ('taking', 'held')
 order by w.event_id, w.vehicle_id
 on conflict (event_id, vehicle_id) do update set
     hold_id = excluded.hold_id, status = excluded.status, reason = excluded.reason,

@@ -95,15 +95,18 @@ class ProgramAdmin(ProgramBase):
 
 @admin.register(Enrolment)
 class EnrolmentAdmin(EnrolmentBase):
-    """Consents, to be read: they are given and taken back by the customer."""
+    """Consents, to be read: they are given and taken back by the customer.
+
+    Moved to another program, a car would leave its bounds and what was agreed to.
+    """
 
     list_display = ("vehicle", "program", "status", "consented_at", "withdrawn_at")
     list_filter = ("program", "status")
     list_select_related = ("vehicle", "program")
     search_fields = ("vehicle__external_id", "vehicle__account__customer__name")
-    raw_id_fields = ("vehicle",)
     readonly_fields = (
-        "status", "consented_at", "consent_wording", "consent_source", "withdrawn_at",
+        "vehicle", "program", "status", "consented_at", "consent_wording",
+        "consent_source", "withdrawn_at",
     )  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest) -> bool:

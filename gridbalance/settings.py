@@ -183,6 +183,12 @@ OAUTH2_PROVIDER = {
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
     # Random secrets need no slow hash: the default costs 240 ms a token.
     "CLIENT_SECRET_HASHER": "random_secret",
+    # In the back office nobody becomes a machine.
+    "APPLICATION_ADMIN_CLASS": "dispatch.admin.GridClientAdmin",
+    "ACCESS_TOKEN_ADMIN_CLASS": "dispatch.admin.TokenAdmin",
+    "GRANT_ADMIN_CLASS": "dispatch.admin.TokenAdmin",
+    "ID_TOKEN_ADMIN_CLASS": "dispatch.admin.TokenAdmin",
+    "REFRESH_TOKEN_ADMIN_CLASS": "dispatch.admin.TokenAdmin",
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

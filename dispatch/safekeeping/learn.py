@@ -26,6 +26,7 @@ from dispatch.lifecycle import (
 from dispatch.models import Command, Hold, Participation
 from dispatch.safekeeping import journal
 from dispatch.safekeeping.journal import SETTLED, End, Line, Progress
+from fleets.models import Tactic
 from fleets.transactions import retried
 
 REASON = "given back without us"
@@ -152,16 +153,27 @@ def _await(
 
 def _of_theirs(hold: Hold, progress: Progress, *, now: datetime) -> Command:
     """Return the command by which a car was given back, as if we had sent it."""
-    started = Command.objects.filter(
+    limit_is_back = Command.objects.filter(
         hold=hold, kind=CommandKind.START, is_restore=True
     ).exists()
-    command = holds.restore_command(hold, now=now, limit_is_back=started)
-    command.status = progress.command or CommandStatus.UNKNOWN
-    command.attempt = max(progress.attempts, 1)
-    command.ineffective = progress.ineffective
-    command.sent_at = progress.sent_at
-    command.answered_at = progress.answered_at
-    command.may_have_landed = True
-    command.read_due_at = now
-    command.code = progress.code[:80]
-    return command
+    by_limit = hold.tactic == Tactic.LIMIT and not limit_is_back
+    return Command(
+        vehicle_id=hold.vehicle_id,
+        hold=hold,
+        event=hold.event,
+        event_version=hold.event.version,
+        kind=CommandKind.SET_LIMIT if by_limit else CommandKind.START,
+        percent=round(hold.limit_percent or 0) if by_limit else None,
+        is_restore=True,
+        status=progress.command or CommandStatus.UNKNOWN,
+        attempt=max(progress.attempts, 1),
+        ineffective=progress.ineffective,
+        created_at=now,
+        due_at=now,
+        latest_start_at=hold.latest_start_at,
+        sent_at=progress.sent_at,
+        answered_at=progress.answered_at,
+        may_have_landed=True,
+        read_due_at=now,
+        code=progress.code[:80],
+    )

@@ -17,8 +17,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 from dispatch import grid_events, holds, live, switch
 from dispatch.event_rules import EventError
 from dispatch.forms import ApproveForm, WhichHoldsForm, WhyForm
-from dispatch.lifecycle import OPEN_HOLD, EventStatus, HoldStatus
-from dispatch.models import GridEvent, Hold
+from dispatch.lifecycle import (
+    OPEN_HOLD,
+    EventStatus,
+    HoldStatus,
+    ParticipationStatus,
+)
+from dispatch.models import GridEvent, Hold, Participation
 from dispatch.tasks import tick
 from fleets import clock
 from fleets.models import Program, User
@@ -127,15 +132,22 @@ def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
             ),
             f"Event {event.pk} ends now; its cars are being given back.",
         )
-    held = event.participations.filter(hold__status__in=OPEN_HOLD).count()
+    held = event.participations.filter(hold__status__in=OPEN_HOLD)
+    kept = held.filter(
+        hold__participations__in=Participation.objects.filter(
+            status=ParticipationStatus.CLAIMED, event__status=EventStatus.ACTIVE
+        ).exclude(event=event)
+    )
+    kept_count = kept.distinct().count()
     return confirm(
         request,
         form,
         title=f"End event {event.pk} of {event.program} early",
         verb="End early",
         consequences=(
-            f"Cars to be given back: {held}. They start one after the other, within "
-            "the program's ramp and cap.",
+            f"Cars to be given back: {held.count() - kept_count}. They start one after "
+            "the other, within the program's ramp and cap.",
+            *([f"Cars that another event keeps: {kept_count}."] if kept_count else []),
             "An event that has ended cannot be taken up again.",
         ),
     )

@@ -52,9 +52,7 @@ class Result:
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
-def measure(
-    house: Supervisor, truth: Truth, *, vehicles: int, workers: int
-) -> Result:
+def measure(house: Supervisor, truth: Truth, *, vehicles: int, workers: int) -> Result:
     """Stop a fleet of charging cars by rows, and call it again by the other ways."""
     fleet.fill(truth, vehicles)
     program = fleet.enrol()

@@ -69,3 +69,14 @@ class GridSystem:
             .send()
         )
         return answer.status, answer.json()
+
+    def patch(self, path: str, body: Any) -> tuple[int, Any]:
+        """Change what was posted; return the status and the body."""
+        answer = (
+            self._client.patch(f"{self._origin}{path}")
+            .bearer_auth(self._token)
+            .body_json(body)
+            .build()
+            .send()
+        )
+        return answer.status, answer.json()

@@ -157,6 +157,42 @@ def test_an_approved_event_may_become_smaller(program: Program) -> None:
     assert event.status == EventStatus.SCHEDULED
 
 
+def test_an_approval_shrinks_with_its_event(program: Program) -> None:
+    event = plan(program, target_kw=7_000.0)
+    event = grid_events.approve(event, actor="pia", now=NOW)
+
+    event = grid_events.amend(event, {"target_kw": 100.0}, actor="olga", now=NOW)
+
+    assert event.approved_kw == 100.0
+
+
+def test_an_approval_is_for_its_hours(program: Program) -> None:
+    """A night's test, once approved, must not lift the bounds of a peak."""
+    event = plan(program, target_kw=7_000.0)
+    event = grid_events.approve(event, actor="pia", now=NOW)
+
+    event = grid_events.amend(
+        event,
+        {"target_kw": 100.0, "starts_at": NOW + HOUR, "ends_at": NOW + 3 * HOUR},
+        actor="olga",
+        now=NOW,
+    )
+
+    assert (event.status, event.approved_kw) == (EventStatus.SCHEDULED, None)
+    event = grid_events.amend(event, {"target_kw": 6_000.0}, actor="olga", now=NOW)
+    assert (event.status, event.approved_kw) == (EventStatus.PENDING, None)
+
+
+def test_an_approval_is_for_its_aim(program: Program, make_feeder: Make) -> None:
+    here, there = make_feeder(), make_feeder()
+    event = plan(program, target_kw=7_000.0, feeders=[here])
+    event = grid_events.approve(event, actor="pia", now=NOW)
+
+    event = grid_events.amend(event, {"feeders": [there]}, actor="olga", now=NOW)
+
+    assert (event.status, event.approved_kw) == (EventStatus.PENDING, None)
+
+
 def test_a_running_event_does_not_outgrow_its_envelope(
     program: Program, make_event: Make
 ) -> None:

@@ -334,6 +334,22 @@ def test_a_car_does_not_slip_out_of_its_feeders_bounds(
     assert 'name="feeder"' not in admin_client.get(page).content.decode()
 
 
+def test_a_car_does_not_slip_out_of_its_programs_bounds(
+    ada: Vehicle, make_program: Make, admin_client: Client
+) -> None:
+    consent = ada.enrolments.get()
+    page = reverse("admin:fleets_enrolment_change", args=[consent.pk])
+
+    shown = admin_client.get(page).content.decode()
+    admin_client.post(page, {**_filled(consent), "program": make_program().pk})
+
+    assert 'name="minimum_charge_percent"' in shown
+    assert 'name="program"' not in shown and 'name="vehicle"' not in shown
+    before = consent.program_id
+    consent.refresh_from_db()
+    assert consent.program_id == before
+
+
 def test_rest_knows_no_bound(admin_client: Client) -> None:
     schema = admin_client.get("/api/schema/").content.decode()
 

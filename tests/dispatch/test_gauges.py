@@ -149,6 +149,80 @@ def test_what_a_second_person_approved_lifts_its_program_and_no_feeder(
     assert (len(jobs), fed.count()) == (4, 1)
 
 
+@pytest.mark.parametrize(
+    ("status", "is_restore", "sent"),
+    [
+        (EventStatus.ACTIVE, False, 3),
+        # it runs no more, or not yet
+        (EventStatus.RESTORING, False, 1),
+        (EventStatus.SCHEDULED, False, 1),
+        # what may be taken says nothing of how fast it may come back
+        (EventStatus.ACTIVE, True, 1),
+    ],
+)
+def test_an_approval_lifts_only_holding_and_only_while_its_event_runs(
+    event: GridEvent,
+    make_event: Make,
+    make_due: Make,
+    status: EventStatus,
+    is_restore: bool,
+    sent: int,
+) -> None:
+    bound(event.program, max_kw_per_minute=7)
+    make_event(
+        event.program, status=status, approved_kw=900, approved_cars=900,
+        approved_kw_per_minute=21,
+    )  # fmt: skip
+    for _ in range(5):
+        make_due(event, is_restore=is_restore)
+
+    assert len(claim()) == sent
+
+
+def test_two_approvals_do_not_add_up(
+    event: GridEvent, make_event: Make, make_due: Make
+) -> None:
+    """Each was measured together with what runs beside it."""
+    bound(event.program, max_kw_per_minute=7)
+    for kw in (14, 21):
+        make_event(
+            event.program, status=EventStatus.ACTIVE, approved_kw=900,
+            approved_cars=900, approved_kw_per_minute=kw,
+        )  # fmt: skip
+    for _ in range(6):
+        make_due(event)
+
+    assert len(claim()) == 3
+
+
+@pytest.mark.parametrize("is_restore", [False, True])
+def test_a_hold_that_says_too_little_does_not_pass_for_small(
+    event: GridEvent, make_due: Make, is_restore: bool
+) -> None:
+    """It was written when the car had just begun to charge, or by a mistake."""
+    bound(event.program, max_kw_per_minute=21)
+    for _ in range(8):
+        make_due(event, is_restore=is_restore)
+    Hold.objects.update(power_kw=0.1)
+
+    assert len(claim()) == 3
+
+
+@pytest.mark.parametrize("is_restore", [False, True])
+def test_a_clock_that_was_ahead_holds_nobody_up_for_long(
+    event: GridEvent, make_due: Make, is_restore: bool
+) -> None:
+    bound(event.program, max_kw_per_minute=21)
+    for _ in range(6):
+        make_due(event, is_restore=is_restore)
+    Command.objects.update(due_at=NOW - timedelta(days=2))
+    assert len(claim(minutes=50)) == 3
+
+    assert claim() == [], "they may have left a moment ago"
+    assert claim(seconds=30) == []
+    assert len(claim(seconds=WINDOW.total_seconds())) == 3
+
+
 def test_a_full_feeder_does_not_stand_before_the_others(
     event: GridEvent, make_due: Make, make_feeder: Make
 ) -> None:

@@ -59,7 +59,15 @@ WISH = os.environ.get("GRIDBALANCE_STORIES", "")
 STORIES = int(WISH or 10)
 # Making a failing story short takes minutes: only who asked for stories waits for that.
 PHASES = tuple(Phase) if WISH else (Phase.explicit, Phase.reuse, Phase.generate)
-STEPS = 30
+TOLD = settings(
+    max_examples=STORIES,
+    stateful_step_count=30,
+    deadline=None,
+    print_blob=True,
+    derandomize=not WISH,  # the same stories for everybody, unless asked
+    phases=PHASES,
+    suppress_health_check=list(HealthCheck),
+)
 CARS = 3
 PLACES = st.integers(0, CARS - 1)
 # Turns, sends and reports until everything must be given back: a late stop is waited
@@ -108,18 +116,7 @@ def test_every_story_keeps_the_promises(db: None, make_scene: Make, wire: Line) 
         scene = staticmethod(make_scene)
         line = wire
 
-    run_state_machine_as_test(
-        Story,
-        settings=settings(
-            max_examples=STORIES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            print_blob=True,
-            derandomize=not WISH,  # the same stories for everybody, unless asked
-            phases=PHASES,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(Story, settings=TOLD)
 
 
 class Evening(RuleBasedStateMachine):

@@ -42,9 +42,9 @@ def test_a_second_counts_until_it_is_over() -> None:
     gauge.spend(7.0, second=10)
     gauge.spend(3.0, second=12)
 
-    gauge.forget(before=10.9)
+    gauge.forget(before=10.9, second=13)
     assert (gauge.lately, gauge.lately_kw) == ([(10, 14.0), (12, 3.0)], 17.0)
-    gauge.forget(before=11.0)
+    gauge.forget(before=11.0, second=13)
     assert (gauge.lately, gauge.lately_kw) == ([(12, 3.0)], 3.0)
     assert (gauge.outstanding_kw, gauge.outstanding_cars) == (17.0, 3)
 
@@ -57,6 +57,16 @@ def test_a_clock_that_was_set_back_forgets_nothing() -> None:
 
     assert gauge.lately == [(100, 19.0)]
     assert not gauge.admits(2.0)
+
+
+def test_what_a_wrong_clock_saw_blocks_nobody_until_then() -> None:
+    gauge = Gauge(Bounds(100, 100, 20))
+    gauge.spend(15.0, second=1_000_000)
+
+    gauge.forget(before=-10.0, second=50)
+    assert not gauge.admits(7.0), "it may have left just now"
+    gauge.forget(before=51.0, second=111)
+    assert gauge.admits(7.0)
 
 
 def test_the_narrowest_scope_refuses_and_nothing_is_spent() -> None:
@@ -99,7 +109,7 @@ def test_no_minute_ever_sees_more_than_its_bound(
     sent: list[tuple[int, float]] = []
     moments = accumulate(wait for wait, _ in steps)
     for now, (_, kw) in zip(moments, steps, strict=True):
-        gauge.forget(before=now - 60.0)
+        gauge.forget(before=now - 60.0, second=now)
         if gauge.admits(kw):
             gauge.spend(kw, second=now)
             sent.append((now, kw))

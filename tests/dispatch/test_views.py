@@ -19,6 +19,7 @@ from dispatch.models import (
     Envelope,
     GridEvent,
     Hold,
+    Participation,
 )
 from fleets.models import Program, User, Vehicle
 from tests.factories import HOUR, NOW
@@ -156,6 +157,22 @@ def test_an_operator_ends_an_event_early_after_a_second_look(
     assert (entry.actor, entry.act, entry.why) == (
         "operator", "end early", "the line is back",
     )  # fmt: skip
+
+
+def test_it_says_how_many_cars_another_event_keeps(
+    client: Client, operator: User, event: GridEvent, make_stop: Make, make_event: Make
+) -> None:
+    hold = make_stop(event).hold
+    other = make_event(event.program, status=EventStatus.ACTIVE)
+    Participation.objects.create(
+        event=other, vehicle=hold.vehicle, hold=hold, status="claimed", judged_at=NOW
+    )
+    client.force_login(operator)
+
+    asked = client.get(reverse("end-early", args=[event.pk])).content.decode()
+
+    assert "Cars to be given back: 0." in asked
+    assert "Cars that another event keeps: 1." in asked
 
 
 def test_an_act_without_a_reason_is_asked_for_one(

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -34,9 +35,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "what", nargs="?", default="fanout", choices=list(MEASURES)
-        )
+        parser.add_argument("what", nargs="?", default="fanout", choices=list(MEASURES))
         parser.add_argument("--json", action="store_true", help="one JSON object last")
         of_fanout = parser.add_argument_group("fanout, machines")
         of_fanout.add_argument("--vehicles", type=int, default=2000)
@@ -129,4 +128,8 @@ def _settle(**values: str | int) -> None:
         setattr(settings, name, value)  # ... this one has read already
 
 
-MEASURES = {"fanout": _fanout, "machines": _machines, "webhooks": _webhooks}
+MEASURES: dict[str, Callable[..., dict[str, float]]] = {
+    "fanout": _fanout,
+    "machines": _machines,
+    "webhooks": _webhooks,
+}

@@ -10,6 +10,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import reverse
+from oauth2_provider.models import AccessToken
 
 from dispatch.models import AuditEntry, GridClient
 from tests.dispatch.api.conftest import EVENTS
@@ -103,3 +105,44 @@ def test_a_name_is_given_once(make_client: Callable[..., GridClient]) -> None:
 
     with pytest.raises(CommandError, match="already"):
         call_command("grid_client", "north grid")
+
+
+@pytest.mark.parametrize(
+    "model", ["accesstoken", "grant", "idtoken", "refreshtoken", "gridclient"]
+)
+def test_nobody_becomes_a_machine_in_the_back_office(
+    make_client: Callable[..., GridClient], admin_client: Client, model: str
+) -> None:
+    """One person would ask for an event there, and approve it by the own name."""
+    app = "dispatch" if model == "gridclient" else "oauth2_provider"
+    client = make_client()
+    page = reverse("admin:dispatch_gridclient_change", args=[client.pk])
+
+    assert admin_client.get(reverse(f"admin:{app}_{model}_add")).status_code == 403
+    admin_client.post(page, {"client_secret": "mine", "name": "mine"})
+
+    before = client.client_secret
+    client.refresh_from_db()
+    assert (client.client_secret, client.name != "mine") == (before, True)
+    assert before not in admin_client.get(page).content.decode()
+
+
+def test_a_stolen_token_is_taken_away_in_the_back_office(
+    make_client: Callable[..., GridClient], client: Client, admin_client: Client
+) -> None:
+    headers = basic(make_client())
+    form = {"grant_type": "client_credentials", "scope": "events:read"}
+    token = client.post(TOKEN, form, headers=headers).json()["access_token"]
+    row = AccessToken.objects.get()
+
+    shown = admin_client.get(
+        reverse("admin:oauth2_provider_accesstoken_change", args=[row.pk])
+    )
+    admin_client.post(
+        reverse("admin:oauth2_provider_accesstoken_delete", args=[row.pk]),
+        {"post": "yes"},
+    )
+
+    assert token not in shown.content.decode()
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert Client().get(EVENTS, headers=bearer).status_code == 401

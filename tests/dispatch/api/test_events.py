@@ -408,6 +408,56 @@ def test_an_amendment_may_take_the_target_away(
     assert event.target_kw is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        # longer and shorter, bigger and smaller, elsewhere, more urgent: while it runs
+        ({"ends_at": "2026-01-12T20:00:00Z"}, None),
+        ({"ends_at": "2026-01-12T17:30:00Z"}, None),
+        ({"target_kw": 80}, None),
+        ({"target_kw": 1}, None),
+        ({"feeders": ["F-here"]}, None),
+        ({"priority": 3}, None),
+        # what is over is over
+        ({"ends_at": "2026-01-12T16:59:00Z"}, ("ends_at", "past")),
+        ({"starts_at": "2026-01-12T18:00:00Z"}, ("starts_at", "started")),
+    ],
+)
+def test_a_running_event_is_amended(
+    grid: GridSystem,
+    make_event: Make,
+    make_feeder: Make,
+    changes: dict[str, Any],
+    found: tuple[str, str] | None,
+) -> None:
+    make_feeder("F-here")
+    event = make_event(status=EventStatus.ACTIVE, target_kw=50.0, starts_at=NOW - HOUR)
+
+    response = grid.patch(event.pk, {**changes, "version": 1})
+
+    event.refresh_from_db()
+    assert event.version == (1 if found else 2)
+    if found:
+        assert problem(response, 400) == [found]
+    else:
+        assert response.json() == {**response.json(), **changes}
+
+
+@pytest.mark.parametrize(
+    "status", [EventStatus.RESTORING, EventStatus.COMPLETED, EventStatus.CANCELLED]
+)
+def test_an_event_that_takes_no_more_cannot_be_amended(
+    grid: GridSystem, make_event: Make, status: EventStatus
+) -> None:
+    event = make_event(status=status)
+
+    response = grid.patch(event.pk, {"ends_at": "2026-01-12T20:00:00Z", "version": 1})
+
+    problem(response, 409)
+    event.refresh_from_db()
+    assert event.version == 1
+
+
 def test_an_amendment_cannot_change_the_program(
     grid: GridSystem, make_event: Make
 ) -> None:
