@@ -119,7 +119,8 @@ where c.id = any(%(ids)s) and {WANTED}
 CANDIDATES = """
 select c.id, c.vehicle_id, c.hold_id, v.external_id, a.external_id, v.make, c.kind,
     c.percent, case when c.is_restore then h.our_limit_percent
-        else round(h.limit_percent) end, c.is_restore, c.attempt + {calls}, c.may_have_landed,
+        else round(h.limit_percent) end,
+    c.is_restore, c.attempt + {calls}, c.may_have_landed,
     g.program_id, v.feeder_id, coalesce(nullif(h.power_kw, 0), v.usual_power_kw)
 from dispatch_command c
 join dispatch_hold h on h.id = c.hold_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -12,6 +13,7 @@ from django.db import IntegrityError, transaction
 from dispatch import claims, confirmation, grid_events, holds, switch
 from dispatch.claims import Job
 from dispatch.lifecycle import EventStatus, HoldStatus
+from dispatch.live import cars
 from dispatch.models import Alarm, Command, GridEvent, Hold, Participation
 from fleets import enrolment
 from fleets.models import Enrolment, Program, ProviderAccount, Tactic, Vehicle
@@ -400,6 +402,30 @@ def test_a_car_that_tops_up_to_the_limit_stays_held(ada: Adas) -> None:
     ada.reports(is_charging=True, soc_percent=62.8)
 
     assert ada.hold.status == HoldStatus.HELD
+
+
+# Shown
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({}, "limit 63 % instead of 80 %"),
+        (
+            {"is_plugged_in": False},
+            "drove off; limit 63 % instead of 80 %, waits for its plug-in",
+        ),
+    ],
+)
+def test_the_page_says_by_which_limit_a_car_is_held(
+    ada: Adas, state: dict[str, Any], words: str
+) -> None:
+    ada.lower()
+    ada.reports(**state)
+
+    (row,) = cars.table([ada.event.pk], now=ada.house.now, zone=ZoneInfo("UTC"))
+
+    assert words in row.reason
 
 
 # Going on
