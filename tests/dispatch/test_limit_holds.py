@@ -149,7 +149,7 @@ def test_a_write_that_nobody_answers_is_owed(ada: Adas) -> None:
         await write(*args)
         raise OutcomeUnknown("UPSTREAM:NO_RESPONSE")
 
-    provider.set_charge_limit = times_out  # type: ignore[method-assign]
+    provider.set_charge_limit = times_out  # type: ignore[method-assign,assignment]
     ada.send()
     del provider.set_charge_limit
     assert ada.hold.owed_until is not None
@@ -283,7 +283,7 @@ def refuse_limits(ada: Adas) -> list[None]:
             raise UNPLUGGED
         return await write(*args)
 
-    provider.set_charge_limit = refuse  # type: ignore[method-assign]
+    provider.set_charge_limit = refuse  # type: ignore[method-assign,assignment]
     return refusing
 
 
