@@ -23,6 +23,7 @@ from fleets.providers.base import (
     CarState,
     NothingToDo,
     OutcomeUnknown,
+    Unsupported,
 )
 from tests.dispatch.lowered import Adas, ada
 
@@ -483,6 +484,18 @@ def test_a_car_is_not_started_ahead_of_its_own_timer(
 
 
 # Others
+
+
+def test_a_car_that_takes_no_limit_after_all_is_held_by_a_stop(ada: Adas) -> None:
+    ada.begin()
+    ada.answers(Unsupported("COMPATIBILITY:VEHICLE_NOT_CAPABLE"))
+    ada.send()
+    ada.house.turn()
+    ada.house.wait(minutes=1)
+    ada.reports()
+
+    assert ada.send() == ["stop"]
+    assert [kind for kind, *_ in kinds()] == ["set limit", "stop"]
 
 
 def test_the_switch_stops_a_limit_on_its_way(ada: Adas) -> None:
