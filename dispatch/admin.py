@@ -54,10 +54,11 @@ class GridEventAdmin(ReadOnlyAdmin):
 @admin.register(Hold)
 class HoldAdmin(ReadOnlyAdmin):
     list_display = (
-        "id", "vehicle", "event", "status", "reason", "restore_reason", "close_reason",
-        "opened_at", "closed_at",
+        "id", "vehicle", "event", "status", "tactic", "our_limit_percent",
+        "limit_percent", "reason", "restore_reason", "close_reason", "opened_at",
+        "closed_at",
     )  # fmt: skip
-    list_filter = ("status",)
+    list_filter = ("status", "tactic")
     list_select_related = ("vehicle", "event__program")
     search_fields = ("vehicle__external_id",)
 
@@ -65,8 +66,8 @@ class HoldAdmin(ReadOnlyAdmin):
 @admin.register(Command)
 class CommandAdmin(ReadOnlyAdmin):
     list_display = (
-        "id", "vehicle", "kind", "status", "attempt", "code", "created_at", "sent_at",
-        "confirmed_at",
+        "id", "vehicle", "kind", "percent", "status", "attempt", "code", "created_at",
+        "sent_at", "confirmed_at",
     )  # fmt: skip
     list_filter = ("status", "kind")
     list_select_related = ("vehicle",)

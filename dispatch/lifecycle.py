@@ -49,7 +49,7 @@ class ParticipationStatus(models.TextChoices):
 
 
 class HoldStatus(models.TextChoices):
-    TAKING = "taking"  # a stop is on its way, the car has not shown it yet
+    TAKING = "taking"  # what holds it is on its way, the car has not shown it
     HELD = "held"  # a reading shows that the car does not charge
     RESTORING = "restoring"  # being given back
     RESTORED = "restored"  # a reading shows that the car has it back

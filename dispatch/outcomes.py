@@ -25,7 +25,7 @@ from dispatch.lifecycle import CommandKind, CommandStatus
 from dispatch.models import Hold, Participation, Sender
 from dispatch.retry import Attempt, Decision
 from fleets import clock
-from fleets.models import ProviderAccount
+from fleets.models import ProviderAccount, Vehicle
 from fleets.providers import makes, throttle
 from fleets.providers.base import (
     AccessRevoked,
@@ -34,6 +34,7 @@ from fleets.providers.base import (
     Report,
     Scope,
     TryLater,
+    Unsupported,
 )
 from fleets.transactions import retried, walk_indexes
 
@@ -207,7 +208,10 @@ def _follow_up(
 
 
 def _obey(done: Sequence[Outcome], *, now: datetime) -> None:
-    """Wait as the provider said, for whoever it said it to; note lost access."""
+    """Wait as the provider said, for whoever it said it to.
+
+    Note lost access, and who takes no limit: those are held by a stop from then on.
+    """
     pauses: dict[int, datetime] = {}
     for outcome in done:
         result, job = outcome.result, outcome.job
@@ -221,6 +225,8 @@ def _obey(done: Sequence[Outcome], *, now: datetime) -> None:
             ProviderAccount.objects.filter(
                 external_id=job.key.user_id, reconnect_needed_at=None
             ).update(reconnect_needed_at=now)
+        if isinstance(result, Unsupported) and job.kind == CommandKind.SET_LIMIT:
+            Vehicle.objects.filter(pk=job.vehicle_id).update(can_set_limit=False)
     if pauses:
         throttle.pause_vehicles(pauses)
 

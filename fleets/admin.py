@@ -83,9 +83,15 @@ class VehicleAdmin(VehicleBase):
 
 @admin.register(Program)
 class ProgramAdmin(ProgramBase):
-    """Programs; what moves load is changed by two people, with the envelope."""
+    """Programs; what moves load is changed by two people, with the envelope.
 
-    list_display = ("name", "code", "time_zone", "ready_by", "max_event_hours")
+    The tactic is chosen here: it says how cars are held, not how many.
+    """
+
+    list_display = (
+        "name", "code", "tactic", "time_zone", "ready_by", "max_event_hours",
+    )  # fmt: skip
+    list_filter = ("tactic",)
     search_fields = ("name", "code")
     readonly_fields = (
         "restore_cap_kw", "restore_ramp_kw_per_minute", "pick_up_ramp_kw_per_minute",

@@ -56,7 +56,8 @@ _COLUMN_TYPES = {
     "battery_kwh": "float8", "usual_power_kw": "float8", "is_plugged_in": "bool",
     "is_charging": "bool", "soc_percent": "float8", "limit_percent": "float8",
     "limit_observed_at": "timestamptz", "power_kw": "float8",
-    "plugged_in_at": "timestamptz", "is_home": "bool", "observed_at": "timestamptz", "received_at": "timestamptz",
+    "plugged_in_at": "timestamptz", "is_home": "bool", "observed_at": "timestamptz",
+    "received_at": "timestamptz",
 }  # fmt: skip
 # Nothing from outside is in this text: names and types come from the two above. The
 # rows are locked already; the guard holds should that ever change.

@@ -42,7 +42,7 @@ OTHER = "over"
 # In the order of a car's way, what is wrong last but loudest.
 STATES: dict[str, tuple[str, shapes.Tone]] = {
     WAITING: ("to be held, no stop sent yet", ""),
-    HoldStatus.TAKING: ("stop on its way", ""),
+    HoldStatus.TAKING: ("stop, or a lower limit, on its way", ""),
     HoldStatus.HELD: ("a reading shows no charging", ""),
     HoldStatus.RESTORING: ("being given back", ""),
     HoldStatus.RESTORED: ("has back what was taken", ""),
@@ -202,11 +202,20 @@ def _row_of_hold(
         now=now,
         state=hold.status,
         tone=tone,
-        reason=reason,
+        reason=f"{reason}{_by_what(hold)}",
         latest_start="" if latest is None else clock_time(latest, zone, seen_from=now),
         latest_start_tone="critical" if late else "",
         unresolved_hold=hold.pk if hold.status == HoldStatus.UNRESOLVED else None,
     )
+
+
+def _by_what(hold: Hold) -> str:
+    """Return by which limit a car is held, and what it waits for; "" by a stop."""
+    if hold.our_limit_percent is None:
+        return ""
+    by = f"; limit {hold.our_limit_percent} % instead of {hold.limit_percent:g} %"
+    waits = hold.status == HoldStatus.RESTORING and not hold.vehicle.is_plugged_in
+    return f"{by}, waits for its plug-in" if waits else by
 
 
 def _what_is_wrong(hold: Hold, command: Command | None) -> tuple[shapes.Tone, str]:

@@ -25,8 +25,9 @@ WORDS = [
     "--seed", "6", "--exit", "--json",
 ]  # fmt: skip
 KEYS = {
-    "vehicles", "touched", "held_by_limit", "held_confirmed", "restored", "released", "unresolved",
-    "spared", "caught_after_plug_in", "commands_sent", "commands_failed", "target_kw",
+    "vehicles", "touched", "held_by_limit", "held_confirmed", "restored", "released",
+    "unresolved", "spared", "caught_after_plug_in", "commands_sent", "commands_failed",
+    "target_kw",
     "confirmed_kw_mean", "shed_kw_mean", "rebound_ratio", "catch_seconds_p50",
     "restore_seconds_p95", "late", "promises_broken",
 }  # fmt: skip

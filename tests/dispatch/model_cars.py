@@ -1,7 +1,8 @@
 """A simple model of cars behind a provider, which every command of ours meets.
 
 It knows nothing of holds: a car is plugged in or not, charges or not, has a limit, and
-remembers whether it was we who stopped it and what its customer's limit is. How the provider answers is its present *mood*.
+remembers whether it was we who stopped it, and what its customer's limit is. How the
+provider answers is its present *mood*.
 """
 
 from __future__ import annotations

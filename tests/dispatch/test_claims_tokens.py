@@ -62,6 +62,37 @@ def test_every_claimed_call_is_taken_out_of_the_bucket(
     assert Bucket.objects.get().tokens == 94
 
 
+LIMIT = {"kind": "set limit", "percent": 60}
+
+
+@pytest.mark.parametrize("is_restore", [True, False])
+def test_a_limit_takes_its_look_out_of_the_buckets_as_well(
+    event: GridEvent, make_due: Make, is_restore: bool
+) -> None:
+    Bucket.objects.update(tokens=100)
+    make_due(event, is_restore=is_restore, **LIMIT)
+
+    (job,) = claim()
+
+    assert job.is_look
+    assert Bucket.objects.get().tokens == 98
+    bucket = VehicleBucket.objects.get()
+    assert (bucket.tokens, bucket.calls_this_month) == (4, 2)
+
+
+def test_a_limit_waits_for_the_calls_of_both(event: GridEvent, make_due: Make) -> None:
+    Bucket.objects.update(tokens=3)
+    for _ in range(2):
+        make_due(event, is_restore=True, **LIMIT)
+    poor = make_due(event, is_restore=True, bucket={"tokens": 1}, **LIMIT)
+
+    assert len(claim()) == 1
+    assert Bucket.objects.get().tokens == 1
+    assert claim() == []
+    Bucket.objects.update(tokens=100)
+    assert poor.pk not in {job.command_id for job in claim()}
+
+
 def test_restores_before_it_count_against_a_stop(
     event: GridEvent, make_due: Make
 ) -> None:

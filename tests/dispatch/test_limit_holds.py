@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -12,6 +13,7 @@ from django.db import IntegrityError, transaction
 from dispatch import claims, confirmation, grid_events, holds, switch
 from dispatch.claims import Job
 from dispatch.lifecycle import EventStatus, HoldStatus
+from dispatch.live import cars
 from dispatch.models import Alarm, Command, GridEvent, Hold, Participation
 from fleets import enrolment
 from fleets.models import Enrolment, Program, ProviderAccount, Tactic, Vehicle
@@ -21,6 +23,7 @@ from fleets.providers.base import (
     CarState,
     NothingToDo,
     OutcomeUnknown,
+    Unsupported,
 )
 from tests.dispatch.lowered import Adas, ada
 
@@ -147,7 +150,7 @@ def test_a_write_that_nobody_answers_is_owed(ada: Adas) -> None:
         await write(*args)
         raise OutcomeUnknown("UPSTREAM:NO_RESPONSE")
 
-    provider.set_charge_limit = times_out  # type: ignore[method-assign]
+    provider.set_charge_limit = times_out  # type: ignore[method-assign,assignment]
     ada.send()
     del provider.set_charge_limit
     assert ada.hold.owed_until is not None
@@ -281,7 +284,7 @@ def refuse_limits(ada: Adas) -> list[None]:
             raise UNPLUGGED
         return await write(*args)
 
-    provider.set_charge_limit = refuse  # type: ignore[method-assign]
+    provider.set_charge_limit = refuse  # type: ignore[method-assign,assignment]
     return refusing
 
 
@@ -402,6 +405,30 @@ def test_a_car_that_tops_up_to_the_limit_stays_held(ada: Adas) -> None:
     assert ada.hold.status == HoldStatus.HELD
 
 
+# Shown
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({}, "limit 63 % instead of 80 %"),
+        (
+            {"is_plugged_in": False},
+            "drove off; limit 63 % instead of 80 %, waits for its plug-in",
+        ),
+    ],
+)
+def test_the_page_says_by_which_limit_a_car_is_held(
+    ada: Adas, state: dict[str, Any], words: str
+) -> None:
+    ada.lower()
+    ada.reports(**state)
+
+    (row,) = cars.table([ada.event.pk], now=ada.house.now, zone=ZoneInfo("UTC"))
+
+    assert words in row.reason
+
+
 # Going on
 
 
@@ -457,6 +484,18 @@ def test_a_car_is_not_started_ahead_of_its_own_timer(
 
 
 # Others
+
+
+def test_a_car_that_takes_no_limit_after_all_is_held_by_a_stop(ada: Adas) -> None:
+    ada.begin()
+    ada.answers(Unsupported("COMPATIBILITY:VEHICLE_NOT_CAPABLE"))
+    ada.send()
+    ada.house.turn()
+    ada.house.wait(minutes=1)
+    ada.reports()
+
+    assert ada.send() == ["stop"]
+    assert [kind for kind, *_ in kinds()] == ["set limit", "stop"]
 
 
 def test_the_switch_stops_a_limit_on_its_way(ada: Adas) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from dispatch.retry import (
     BACKOFF_TOP_SECONDS,
     READ_AFTER_UNKNOWN_SECONDS,
     REFUSED_RESTORE_SECONDS,
+    UNPLUGGED_SECONDS,
     Attempt,
     Decision,
     backoff_seconds,
@@ -36,6 +38,7 @@ from fleets.providers.base import (
     TryLater,
     Unsupported,
 )
+from tests.factories import NOW
 
 ACCEPTED, FAILED = CommandStatus.ACCEPTED, CommandStatus.FAILED
 QUEUED, UNKNOWN = CommandStatus.QUEUED, CommandStatus.UNKNOWN
@@ -190,3 +193,39 @@ def test_a_backoff_doubles_up_to_its_top() -> None:
     assert waits[:4] == [30.0, 60.0, 120.0, 240.0]
     assert all(after >= before for before, after in pairwise(waits))
     assert max(waits) == BACKOFF_TOP_SECONDS
+
+
+LIMIT = replace(FIRST_STOP, is_limit=True, has_looked=False)
+LIMIT_BACK = replace(START, is_limit=True, has_looked=False)
+LANDED = {"may_have_landed": True}
+SEEN = base.Report("v-1", NOW, is_plugged_in=True, limit_percent=90.0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempt", "expected"),
+    [
+        # nobody answered the look: nothing was written
+        (OutcomeUnknown("x"), LIMIT, {"status": QUEUED, "may_have_landed": False}),
+        (OutcomeUnknown("x"), replace(LIMIT, has_looked=True),
+         {"status": UNKNOWN, **LANDED}),
+        # somebody else's limit: it is not taken, and given back only if it is ours
+        (SEEN, LIMIT, NOTHING_TAKEN),
+        (SEEN, LIMIT_BACK, {"status": QUEUED, "wait_seconds": 120.0}),
+        (SEEN, replace(LIMIT_BACK, number=3), {"wait_seconds": 480.0}),
+        (replace(SEEN, is_plugged_in=False), LIMIT_BACK,
+         {"status": QUEUED, "wait_seconds": UNPLUGGED_SECONDS}),
+        # what it saw may be our own, of an earlier try
+        (SEEN, replace(LIMIT, may_have_landed=True), {"status": ACCEPTED, **LANDED}),
+        # without a cable
+        (NothingToDo("x", CarState.UNPLUGGED), LIMIT, NOTHING_TAKEN),
+        (NothingToDo("x", CarState.UNPLUGGED), LIMIT_BACK,
+         {"status": QUEUED, "wait_seconds": UNPLUGGED_SECONDS,
+          "may_have_landed": False}),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_a_limit(
+    outcome: base.Report | ProviderError, attempt: Attempt, expected: dict[str, Any]
+) -> None:
+    decision = decide(outcome, attempt)
+
+    assert {name: getattr(decision, name) for name in expected} == expected

@@ -98,6 +98,67 @@ def test_what_a_car_said_is_judged_once(
     assert getattr(take(program).cars, array).tolist() == [value]
 
 
+@pytest.mark.parametrize(
+    ("told_at", "known"),
+    [
+        (NOW - MINUTE, True),
+        # the newest reading did not mention it
+        (NOW - 2 * MINUTE, False),
+        (None, False),
+    ],
+)
+def test_a_limit_is_known_if_the_newest_reading_told_it(
+    program: Program, ada: Vehicle, told_at: datetime | None, known: bool
+) -> None:
+    Vehicle.objects.update(observed_at=NOW - MINUTE, limit_observed_at=told_at)
+
+    (limit,) = take(program).cars.limit_percent.tolist()
+
+    assert limit == 80.0 if known else np.isnan(limit)
+
+
+def test_the_program_says_what_comes_first(program: Program) -> None:
+    assert not take(program).program.limit_first
+
+    program.tactic = "limit"
+
+    assert take(program).program.limit_first
+
+
+def test_a_lowered_limit_is_owed_two_calls_and_its_own_hours(
+    program: Program, ada: Vehicle, event: GridEvent, make_stop: Make
+) -> None:
+    before = take(program).cars.latest_start.tolist()
+    make_stop(event)
+    Hold.objects.update(
+        status="held", tactic="limit", limit_percent=80.0, our_limit_percent=60,
+        latest_start_at=NOW + 30 * HOUR,
+    )  # fmt: skip
+    Vehicle.objects.update(limit_percent=60.0)
+
+    seen = take(program)
+
+    assert seen.cars.restore_calls.tolist() == [2]
+    assert len(seen.provider.owed_latest_starts) == 2
+    assert seen.cars.latest_start.tolist() == before
+
+
+def test_a_limit_that_waits_for_its_car_counts_for_no_bound(
+    program: Program, ada: Vehicle, event: GridEvent, make_stop: Make
+) -> None:
+    make_stop(event)
+    Hold.objects.update(
+        status="restoring", tactic="limit", limit_percent=80.0, our_limit_percent=60,
+        restoring_at=NOW - HOUR,
+    )  # fmt: skip
+    here = take(program)
+    Vehicle.objects.update(is_plugged_in=False, is_charging=False)
+    away = take(program)
+
+    assert (here.program.charging_kw, away.program.charging_kw) == (7.0, 0.0)
+    assert [len(seen.provider.owed_latest_starts) for seen in (here, away)] == [2, 0]
+
+
 def test_the_customers_minimum_goes_before_the_programs(
     program: Program, ada: Vehicle
 ) -> None:

@@ -274,6 +274,14 @@ def test_the_back_office_lists_who_takes_part(
     assert client.get(f"/admin/fleets/{model}/").status_code == 200
 
 
+def test_the_back_office_lets_a_program_choose_its_tactic(
+    admin_client: Client, program: Program
+) -> None:
+    page = admin_client.get(f"/admin/fleets/program/{program.pk}/change/")
+
+    assert b'<select name="tactic"' in page.content
+
+
 @pytest.fixture
 def unresolved(event: GridEvent, ada: Vehicle) -> Hold:
     hold: Hold = Hold.objects.create(
