@@ -106,6 +106,23 @@ def test_nobody_joins_a_car_that_must_go_back_now() -> None:
     assert not back & kept
 
 
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        (held(), [Intent(Act.RESTORE, 0, 0, Reason.OPTED_OUT)]),
+        # its start is queued already, and stays so
+        (RETURNING, []),
+    ],
+)
+def test_nobody_joins_a_car_whose_customer_just_left_another_event(
+    state: dict[str, Any], found: list[Intent]
+) -> None:
+    left = event(1, event_id=1, standing=[Standing.ENDED], opted_out=[True])
+    short_of_cars = event(1, event_id=2, target_kw=70.0)
+
+    assert decide(cars(ada=state), left, short_of_cars) == found
+
+
 def test_a_start_that_has_not_left_is_called_back() -> None:
     begins = event(2, event_id=2, target_kw=7.0)
 
