@@ -195,9 +195,14 @@ def decide(
 ) -> list[Intent]:
     """Return what to do now; `events` in the order in which overlaps are decided."""
     pressing = _pressing(cars, provider, now)
+    opted_out: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)  # of any event
+    for event in events:
+        opted_out |= event.opted_out
     aims = [_Aim.of(event, cars) for event in events if event.holding]
-    joins = [intent for aim in aims for intent in _join(cars, aim, pressing)]
-    intents = list(_give_back(program, cars, events, aims, pressing))
+    joins = [
+        intent for aim in aims for intent in _join(cars, aim, ~(pressing | opted_out))
+    ]
+    intents = list(_give_back(program, cars, aims, pressing, opted_out))
     intents += joins
     room = Room(
         provider.owed_latest_starts,
@@ -261,7 +266,7 @@ class _Aim:
             yield Intent(Act.SPARE, place, event.event_id, Reason(verdicts[place]))
 
 
-def _join(cars: Cars, aim: _Aim, pressing: Bools) -> Iterator[Intent]:
+def _join(cars: Cars, aim: _Aim, may_stay: Bools) -> Iterator[Intent]:
     """Yield cars that are held for other events, as far as this one needs them.
 
     They come before all others, and before anything is given back: they cost no call,
@@ -269,23 +274,20 @@ def _join(cars: Cars, aim: _Aim, pressing: Bools) -> Iterator[Intent]:
     """
     # One of its own may be on its way back: no longer aimed at, and now once more.
     returning = cars.debt == Debt.RETURNING
-    on_hold = np.isin(cars.debt, ON_HOLD) & ~aim.wants & ~pressing
+    on_hold = np.isin(cars.debt, ON_HOLD) & ~aim.wants
     on_hold &= (cars.debt != Debt.UNTAKEN) | cars.charging
     others = aim.open_to_us & (cars.area == Area.NONE)
     verdicts = _texts(cars, "")
     verdicts[cars.latest_start < aim.event.ends_at + MARGIN_SECONDS] = Reason.READY_BY
-    for place in _longest_slack_first(
-        cars, others & (on_hold | returning) & (verdicts == "")
-    ):
+    can_join = others & (on_hold | returning) & may_stay
+    for place in _longest_slack_first(cars, can_join & (verdicts == "")):
         if reason := aim.why_not(cars, place):
             verdicts[place] = reason
         else:
             yield aim.take(place, float(cars.held_kw[place]))
     going_back = cars.debt == Debt.RESTORING
     verdicts[going_back] = Reason.GOING_BACK
-    yield from aim.spare(
-        verdicts, others & (on_hold | returning | going_back) & ~aim.wants
-    )
+    yield from aim.spare(verdicts, (can_join | others & going_back) & ~aim.wants)
 
 
 def _take(
@@ -381,17 +383,14 @@ def _least_slack_first(cars: Cars, mask: Bools) -> list[int]:
 def _give_back(
     program: Program,
     cars: Cars,
-    events: Sequence[Event],
     aims: Sequence[_Aim],
     pressing: Bools,
+    opted_out: Bools,
 ) -> Iterator[Intent]:
     """Yield restores: those that cannot wait, then by least slack under the bounds."""
     wanted: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
-    opted_out = wanted.copy()
     for aim in aims:
         wanted |= aim.wants
-    for event in events:
-        opted_out |= event.opted_out
     off = cars.area != Area.NONE
     wanted &= cars.consented & ~off
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dispatch import planner
 from dispatch.planner import (
@@ -106,6 +108,23 @@ def test_nobody_joins_a_car_that_must_go_back_now() -> None:
     assert not back & kept
 
 
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        (held(), [Intent(Act.RESTORE, 0, 0, Reason.OPTED_OUT)]),
+        # its start is queued already, and stays so
+        (RETURNING, []),
+    ],
+)
+def test_nobody_joins_a_car_whose_customer_just_left_another_event(
+    state: dict[str, Any], found: list[Intent]
+) -> None:
+    left = event(1, event_id=1, standing=[Standing.ENDED], opted_out=[True])
+    short_of_cars = event(1, event_id=2, target_kw=70.0)
+
+    assert decide(cars(ada=state), left, short_of_cars) == found
+
+
 def test_a_start_that_has_not_left_is_called_back() -> None:
     begins = event(2, event_id=2, target_kw=7.0)
 
@@ -181,3 +200,78 @@ def test_the_more_urgent_event_takes_first_and_the_other_joins_what_it_needs() -
     ]
 
     assert taken == [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2)]
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "consented": st.booleans(),
+            "charging": st.booleans(),
+            "power_kw": st.floats(1, 22),
+            "latest_start": st.floats(NOW - HOUR, NOW + 20 * HOUR),
+            "debt": st.sampled_from([str(debt) for debt in Debt]),
+            "area": st.sampled_from([str(area) for area in Area]),
+        }
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def events_over(n: int) -> st.SearchStrategy[list[Event]]:
+    """Return one to three events over n cars, in any standing with each."""
+    flags = st.lists(st.booleans(), min_size=n, max_size=n)
+    standings = st.lists(
+        st.sampled_from([str(one) for one in Standing]), min_size=n, max_size=n
+    )
+    one = st.builds(
+        event,
+        st.just(n),
+        holding=st.booleans(),
+        target_kw=st.none() | st.floats(1, 60),
+        aimed=flags,
+        opted_out=flags,
+        standing=standings,
+    )
+    return st.lists(one, min_size=1, max_size=3).map(
+        lambda found: [replace(e, event_id=i + 1) for i, e in enumerate(found)]
+    )
+
+
+@given(data=st.data(), rows=ROWS)
+def test_whatever_overlaps_nobody_is_both_kept_and_given_back(
+    data: st.DataObject, rows: list[dict[str, Any]]
+) -> None:
+    fleet = cars(
+        **{
+            f"car{i}": {**row, "held_kw": row["power_kw"] if row["debt"] else 0.0}
+            for i, row in enumerate(rows)
+        }
+    )
+    events = data.draw(events_over(len(rows)))
+
+    intents = decide(fleet, *events)
+
+    holding = {one.event_id: one for one in events if one.holding}
+    kept = {one.place for one in intents if one.act is Act.HOLD}
+    back = {one.place: one.reason for one in intents if one.act is Act.RESTORE}
+    assert not kept & back.keys()
+    for place, reason in back.items():
+        claims = [
+            one.standing[place] == CLAIMED and one.aimed[place]
+            for one in holding.values()
+            if not one.opted_out[place]
+        ]
+        if reason is Reason.EVENT_OVER:
+            assert not any(claims)
+    for place in kept:
+        owed = rows[place]["debt"] not in {Debt.NONE, Debt.LAPSED}
+        assert rows[place]["debt"] != Debt.RESTORING
+        assert rows[place]["area"] == Area.NONE
+        assert not (owed and any(one.opted_out[place] for one in events))
+    for pk, one in holding.items():
+        taken = [i.place for i in intents if i.act is Act.HOLD and i.event_id == pk]
+        assert all(one.aimed[place] and not one.opted_out[place] for place in taken)
+        if one.target_kw is not None:
+            kw = [rows[place]["power_kw"] for place in taken]
+            assert sum(kw[:-1]) < one.target_kw
