@@ -7,10 +7,14 @@ task reads what is due from PostgreSQL and may run at any time without harm.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_shutting_down
 from django.conf import settings
 from kombu import Exchange, Queue
+
+from dispatch import draining
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gridbalance.settings")
 
@@ -51,6 +55,13 @@ app.conf.update(
     enable_utc=True,
 )
 app.autodiscover_tasks(["fleets", "dispatch"])
+
+
+@worker_shutting_down.connect
+def _let_senders_end(**signal: Any) -> None:
+    """Let runs of the fan-out end, which last for as long as anything is due."""
+    draining.begin()
+
 
 _tick = settings.TICK_SECONDS
 app.conf.beat_schedule = {

@@ -143,6 +143,7 @@ RESTORE_RESERVE_CALLS_PER_MONTH = env.number("RESTORE_RESERVE_CALLS_PER_MONTH", 
 SENDER_HEARTBEAT_SECONDS = env.number("SENDER_HEARTBEAT_SECONDS", 5)
 SENDER_DEAD_SECONDS = env.number("SENDER_DEAD_SECONDS", 20)
 FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 1000))
+FANOUT_DRAIN_SECONDS = env.number("FANOUT_DRAIN_SECONDS", 30)
 
 # --- How long rows are kept (days of clock.now()) ---
 # A season, and the one before to compare with.

@@ -288,7 +288,7 @@ def test_it_is_adopted_before_anything_is_sent(
         fanout, "run", lambda _: pytest.fail("sent before it was compared")
     )
     monkeypatch.setattr(
-        guard.adopt,
+        adopt,
         "adopt",
         lambda *_, **__: None,  # must wait
     )
