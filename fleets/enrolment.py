@@ -71,16 +71,16 @@ def bring_in(batch: Sequence[Connection], *, region: str, now: datetime) -> int:
             cursor.execute("select pg_advisory_xact_lock(hashtext('fleets.import'))")
         accounts = _accounts({c.key.user_id for c in batch}, now)
         by_id = {c.key.vehicle_id: c for c in batch}
-        known = dict(
-            Vehicle.objects.filter(external_id__in=by_id).values_list(
-                "external_id", "account_id"
-            )
-        )
+        known = {
+            vehicle.external_id: vehicle
+            for vehicle in Vehicle.objects.filter(external_id__in=by_id)
+        }
         cars = [_vehicle(c, accounts[c.key.user_id], region) for c in by_id.values()]
         for car in cars:
-            if known.get(car.external_id, car.account_id) != car.account_id:
+            before = known.get(car.external_id)
+            if before is not None and before.account_id != car.account_id:
                 # Consent belongs to a person: a car never changes hands in silence.
-                log.warning("vehicle_under_two_accounts", vehicle=car.external_id)
+                log.warning("vehicle_under_two_accounts", vehicle_id=before.pk)
         Vehicle.objects.bulk_create(
             cars,
             update_conflicts=True,
