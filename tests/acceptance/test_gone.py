@@ -17,8 +17,8 @@ from gridbalance.embedded.home import folder_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 WORDS = [
-    "manage.py", "rehearse", "--vehicles", "24", "--per-minute", "600", "--kills", "1",
-    "--json",
+    "manage.py", "drill", "end-of-main-system", "--vehicles", "24", "--per-minute", "600",
+    "--kills", "1", "--json",
 ]  # fmt: skip
 # Half a minute on a machine of its own, minutes on a crowded one.
 FINISHED_WITHIN_SECONDS = 200
@@ -26,12 +26,12 @@ FINISHED_WITHIN_SECONDS = 200
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Return a data folder of the rehearsal's own, gone afterwards with its servers."""
-    yield tmp_path / "rehearsal"
-    shutil.rmtree(folder_of(tmp_path / "rehearsal"), ignore_errors=True)
+    """Return a data folder of the drill's own, gone afterwards with its servers."""
+    yield tmp_path / "drill"
+    shutil.rmtree(folder_of(tmp_path / "drill"), ignore_errors=True)
 
 
-def rehearse(folder: Path) -> dict[str, Any]:
+def drill(folder: Path) -> dict[str, Any]:
     ours = {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     ended = subprocess.run(  # noqa: S603  (our own command)
@@ -50,7 +50,7 @@ def rehearse(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.timeout(FINISHED_WITHIN_SECONDS + 30)
 def test_everything_is_given_back_without_us_and_once(folder: Path) -> None:
-    found = rehearse(folder)
+    found = drill(folder)
 
     assert found["held"] == found["charging"] == found["learnt"] == 24
     assert found["ends"] == {"restored": 24}
