@@ -72,6 +72,8 @@ class Upgrade(Drill):
     def run(self) -> Result:
         """Run the old, migrate, hold with both, let the old go, give back."""
         self._unpack()
+        # What is newer cannot be made older.
+        self.house.embedded.remove()
         self.set_up()
         self._hold(self.vehicles // 2)
         self.say("Workers of this revision join in.")
