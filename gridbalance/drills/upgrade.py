@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -88,7 +89,7 @@ class Upgrade(Drill):
             event, {"target_kw": None}, actor="drill", now=clock.now(), why="drill"
         )
         for name in MAIN:
-            self._let_go(name)
+            self.house.stop(name)
         self.say("The old processes are gone.")
         self._until(
             lambda: Hold.objects.filter(status="held").count() == self.vehicles,
@@ -130,13 +131,13 @@ class Upgrade(Drill):
                 f"git knows no {self.revision}: {packed.stderr.decode().strip()}",
                 self.house.log("git"),
             )
+        shutil.rmtree(self._folder, ignore_errors=True)
         with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
             archive.extractall(self._folder, filter="data")
 
     def _migrate(self) -> None:
         """Let the old code make the database, run, and be migrated under."""
         self._run_old("migrate", "--no-input")
-        self._run_old("flush", "--no-input")
         self._start_main()
         self.migrations = len(_migrations(CHECKOUT) - _migrations(self._folder))
         self.say(
@@ -173,9 +174,6 @@ class Upgrade(Drill):
                 for word in process.argv
             ]
             yield replace(process, name=name, argv=tuple(words))
-
-    def _let_go(self, name: str) -> None:
-        self.house.stop(name)
 
     def _repeated(self, kind: str) -> int:
         counts: dict[str | None, int] = {}
