@@ -52,9 +52,9 @@ class Adopted:
     ended: int  # open in the rows, closed when the sheet was written
 
     @property
-    def count(self) -> int:
-        """Return how many holds were put right."""
-        return self.unknown + self.ended
+    def is_lost(self) -> bool:
+        """Say whether rows are missing, rather than just being written."""
+        return self.went_back or self.unknown > 0
 
 
 def compare(found: Sheet) -> Adopted:
@@ -80,7 +80,7 @@ def adopt(found: Sheet, *, now: datetime) -> Adopted | None:
     with transaction.atomic():
         _be_alone()
         differs = compare(found)
-        if not (differs.went_back or differs.unknown):
+        if not differs.is_lost:
             return differs
         owing = list(
             Hold.objects.open().order_by("id").select_for_update(no_key=True)

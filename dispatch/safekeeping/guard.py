@@ -181,13 +181,14 @@ def _catch_up(there: Place, *, now: datetime) -> bool:
     if not there.has_newer(row.kept_at if row else None):
         return True
     newest = there.newest()
-    adopted = adopt.adopt(newest[1], now=now) if newest else None
+    if newest is None or not adopt.compare(newest[1]).is_lost:
+        return True
+    # First of all, so that no stop leaves that was queued when the backup was made.
+    switch.stop_new_holds(program=None, actor=adopt.ACTOR, now=now, why=adopt.REASON)
+    adopted = adopt.adopt(newest[1], now=now)
     if adopted is None:
-        return newest is None
-    if adopted.went_back or adopted.unknown:
-        switch.stop_new_holds(
-            program=None, actor=adopt.ACTOR, now=now, why=adopt.REASON
-        )
+        return False
+    if adopted.is_lost:
         alarms.raise_alarm(
             ADOPTED_KEY,
             f"The database is older than the newest sheet: {adopted.unknown} holds were"

@@ -12,14 +12,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from django.db import connection
 
 from dispatch import grid_events
 from dispatch.models import AuditEntry, Envelope, GridEvent, Hold
 from fleets import clock
-from gridbalance.drills.stage import HELD_WITHIN_SECONDS, MAIN, Drill
+from gridbalance.drills.stage import HELD_WITHIN_SECONDS, MAIN, Drill, Result
 from gridbalance.embedded import base_backup
 
 GIVEN_WITHIN_SECONDS = 600.0
@@ -28,7 +28,7 @@ LEAVES = 10
 
 
 @dataclass(frozen=True)
-class Result:
+class Restored(Result):
     """What the drill showed."""
 
     vehicles: int
@@ -58,16 +58,12 @@ class Result:
             and not self.open_after
         )
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it for JSON."""
-        return {**asdict(self), "good": self.is_good}
-
 
 @dataclass
 class Backup(Drill):
     """A backup that is older than what is owed."""
 
-    def run(self) -> Result:
+    def run(self) -> Restored:
         """Hold, back up, hold more, destroy, restore, come back."""
         self.set_up()
         in_the_backup = self.vehicles // 2
@@ -94,7 +90,7 @@ class Backup(Drill):
         cars = {car["id"]: car for car in self.truth.cars()}
         starts = self._starts(lost_at)
         told = AuditEntry.objects.filter(act="adopt").first()
-        return Result(
+        return Restored(
             vehicles=self.vehicles,
             in_the_backup=in_the_backup,
             left_since=len(left),

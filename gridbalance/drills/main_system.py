@@ -15,7 +15,7 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ from gridbalance.drills.stage import (
     MAIN,
     RAMP_KW_PER_CAR,
     Drill,
+    Result,
 )
 from gridbalance.processes import ProcessFailed
 from gridbalance.processes.supervisor import CHECKOUT
@@ -37,7 +38,7 @@ GIVEN_WITHIN_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Result:
+class GivenBack(Result):
     """What the drill showed; minutes are simulated."""
 
     vehicles: int
@@ -68,14 +69,6 @@ class Result:
             and not self.starts_after
         )
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it for JSON."""
-        told = {
-            name: round(value, 2) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
-        return {**told, "good": self.is_good}
-
 
 @dataclass
 class EndOfMainSystem(Drill):
@@ -83,7 +76,7 @@ class EndOfMainSystem(Drill):
 
     kills: int
 
-    def run(self) -> Result:
+    def run(self) -> GivenBack:
         """Hold, lose, give back, come back."""
         self.set_up()
         self._hold()
@@ -102,7 +95,7 @@ class EndOfMainSystem(Drill):
         self.say(f"All is given back: {found['ends']}. The main system comes back.")
         given_at = self._last_call()
         learnt, still_open = self._come_back()
-        return Result(
+        return GivenBack(
             vehicles=self.vehicles,
             held=len(held),
             kills=self.kills,

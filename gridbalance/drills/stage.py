@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -55,6 +56,26 @@ TIMES = {
     "SENDER_HEARTBEAT_SECONDS": "0.5",
     "SENDER_DEAD_SECONDS": "2.5",
 }
+
+
+class Result(ABC):
+    """What a drill showed: a dataclass that says whether it is good."""
+
+    @property
+    @abstractmethod
+    def is_good(self) -> bool:
+        """Say whether all went well."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it for JSON."""
+        told = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)  # type: ignore[arg-type]
+        }
+        return {
+            name: round(value, 2) if isinstance(value, float) else value
+            for name, value in told.items()
+        } | {"good": self.is_good}
 
 
 @dataclass

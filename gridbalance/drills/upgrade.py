@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dispatch import grid_events
 from dispatch.models import Change, GridEvent, Hold, Sender
 from fleets import clock
-from gridbalance.drills.stage import HELD_WITHIN_SECONDS, MAIN, Drill
+from gridbalance.drills.stage import HELD_WITHIN_SECONDS, MAIN, Drill, Result
 from gridbalance.processes import Process, ProcessFailed, beat, web, worker
 from gridbalance.processes.supervisor import CHECKOUT
 
@@ -31,7 +31,7 @@ OLD = "-old"
 
 
 @dataclass(frozen=True)
-class Result:
+class Upgraded(Result):
     """What the drill showed."""
 
     revision: str
@@ -59,10 +59,6 @@ class Result:
             and not self.open_after
         )
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it for JSON."""
-        return {**asdict(self), "good": self.is_good}
-
 
 @dataclass
 class Upgrade(Drill):
@@ -70,7 +66,7 @@ class Upgrade(Drill):
 
     revision: str
 
-    def run(self) -> Result:
+    def run(self) -> Upgraded:
         """Run the old, migrate, hold with both, let the old go, give back."""
         self._unpack()
         # What is newer cannot be made older.
@@ -99,7 +95,7 @@ class Upgrade(Drill):
         event.refresh_from_db()
         grid_events.end_early(event, actor="drill", now=clock.now(), why="drill")
         self._until(lambda: not Hold.objects.open().exists(), GIVEN_WITHIN_SECONDS, "")
-        return Result(
+        return Upgraded(
             revision=self.revision,
             migrations=self.migrations,
             vehicles=self.vehicles,

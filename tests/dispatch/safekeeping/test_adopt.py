@@ -32,21 +32,6 @@ REAL = datetime.fromisoformat("2026-11-23T03:00:00+00:00")
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture
-def taken(
-    house: House, make_event: Make, make_enrolment: Make, give_calls: Make, program: Any
-) -> Hold:
-    """Return the hold of Ada's car, whose stop was accepted; nothing shows it yet."""
-    enrolment = make_enrolment(program)
-    make_event(program)
-    give_calls(enrolment.vehicle)
-    house.turn()
-    house.send()
-    hold = Hold.objects.get()
-    assert hold.status == HoldStatus.TAKING
-    return hold
-
-
 def keep(real_now: datetime = REAL) -> None:
     LoopTurn.objects.update(real_at=real_now - timedelta(seconds=1))
     assert guard.keep(now=clock.now(), real_now=real_now)
