@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+import structlog
 from django.db import connection
 
 from dispatch.models import Alarm, GridEvent
+
+log = structlog.get_logger(__name__)
 
 
 def raise_alarm(
@@ -28,11 +31,26 @@ def raise_alarm(
             """,
             [key[:100], severity, text[:300], event.pk if event else None, now],
         )
+        is_new = cursor.rowcount == 1
+    if is_new:
+        # Not its text, which names the car.
+        log.warning(
+            "alarm_raised", key=key, severity=str(severity), **_subject(key, event)
+        )
 
 
 def clear(keys: Iterable[str], *, now: datetime) -> None:
     """Close the open alarms with these keys."""
     Alarm.objects.filter(key__in=list(keys), cleared_at=None).update(cleared_at=now)
+
+
+def _subject(key: str, event: GridEvent | None) -> dict[str, int]:
+    subject, _, rest = key.partition(":")
+    number = rest.partition(":")[0]
+    found = {"event_id": event.pk} if event else {}
+    if subject == "hold" and number.isdecimal():
+        found["hold_id"] = int(number)
+    return found
 
 
 def unresolved_key(hold_id: int) -> str:

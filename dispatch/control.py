@@ -83,7 +83,12 @@ def evaluate(program: Program, *, now: datetime) -> list[planner.Intent]:
         confirmation.watch(program, now=now)
         samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
     if intents:
-        log.info("decided", program=program.code, **_counted(intents))
+        log.info(
+            "decided",
+            program=program.code,
+            event_ids=[event.pk for event in events],
+            **_counted(intents),
+        )
     return intents
 
 

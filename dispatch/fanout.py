@@ -19,7 +19,7 @@ import structlog
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
-from dispatch import claims, limits, outcomes
+from dispatch import claims, draining, limits, outcomes
 from dispatch.line import Line
 from dispatch.models import Sender
 from dispatch.outcomes import Outcome
@@ -51,7 +51,11 @@ class Sending:
 
 
 def run(line: Line) -> int:
-    """Send whatever is due until nothing is, and return how many calls were made."""
+    """Send whatever is due until nothing is, and return how many calls were made.
+
+    A worker that is asked to end claims nothing more. What is on the wire is waited
+    for, but not as long as the provider may take: what is let go is unknown.
+    """
     sending = Sending(_enlist(), line)
     calls = 0
     try:
@@ -61,7 +65,7 @@ def run(line: Line) -> int:
             if sending.lease_is_due:
                 sending.sender = _enlist()
                 sending.enlisted_at = time.monotonic()
-            claimed = _send(sending)
+            claimed = 0 if draining.is_underway() else _send(sending)
             calls += claimed
             if not line.in_flight:
                 if not claimed:
@@ -70,6 +74,9 @@ def run(line: Line) -> int:
             done = line.collect(timeout=SLICE_SECONDS)
             if done:
                 _record(sending, done)
+            if draining.is_over(settings.FANOUT_DRAIN_SECONDS):
+                log.warning("let_go", count=line.in_flight)
+                return calls
     finally:
         _leave(sending)
 

@@ -117,7 +117,9 @@ class Line:
             except ProviderError as error:
                 result = error
             except Exception as error:
-                log.exception("call_broke", command=job.command_id)
+                log.exception(
+                    "call_broke", hold_id=job.hold_id, command_id=job.command_id
+                )
                 result = OutcomeUnknown(type(error).__name__)
         self._done.append(Outcome(job, result, clock.real_now()))
         if not self._bell.is_set():

@@ -40,6 +40,8 @@ from fleets.transactions import retried, walk_indexes
 
 log = structlog.get_logger(__name__)
 
+# Lines a batch of commands that came to the same bad end.
+TOLD_OF_A_KIND = 5
 # The wait after a Retry-After that the provider forgot to send.
 PAUSE_SECONDS = 60.0
 
@@ -76,12 +78,12 @@ with moved as (
         -- said so that the index of what is in flight is no way to find them
         and c.status is not distinct from 'sending'
         and c.sender_id is not distinct from %(sender)s
-    returning c.id, c.status, c.code
+    returning c.id, c.status, c.code, c.event_id
 ), told as (
     insert into dispatch_change (at, subject, subject_id, before, after, reason)
     select %(now)s, 'command', id, 'sending', status, code from moved
 )
-select id from moved
+select id, event_id from moved
 """
 
 
@@ -108,7 +110,37 @@ def record(done: Sequence[Outcome], *, sender: Sender, now: datetime) -> None:
         _obey(done, now=now)
     if len(won) < len(decided):
         log.warning("outcomes_too_late", count=len(decided) - len(won))
-    log.info("outcomes", **Counter(str(decision.status) for _, decision, _ in decided))
+    if decided:
+        _tell(counted, events=won)
+
+
+def _tell(
+    counted: Sequence[tuple[Outcome, Decision, datetime]], *, events: dict[int, int]
+) -> None:
+    """Log a batch in one line, and what a person may ask about in one each.
+
+    An outage fails by the thousand: a few lines of each kind show what it is.
+    """
+    told: Counter[tuple[str, str]] = Counter()
+    for outcome, decision, _ in counted:
+        kind = (str(decision.status), decision.code)
+        told[kind] += 1
+        is_well = decision.status == CommandStatus.ACCEPTED or outcome.result is None
+        if not is_well and told[kind] <= TOLD_OF_A_KIND:
+            log.warning(
+                "command_failed",
+                event_id=events[outcome.job.command_id],
+                hold_id=outcome.job.hold_id,
+                command_id=outcome.job.command_id,
+                kind=outcome.job.kind,
+                status=str(decision.status),
+                code=decision.code,
+                request_id_of_provider=decision.request_id,
+            )
+    statuses: Counter[str] = Counter()
+    for (status, _), count in told.items():
+        statuses[status] += count
+    log.info("outcomes", event_ids=sorted(set(events.values())), **statuses)
 
 
 def _changes_the_hold(outcome: Outcome, decision: Decision) -> bool:
@@ -139,10 +171,10 @@ def _move(
     *,
     sender: Sender,
     now: datetime,
-) -> set[int]:
-    """Move the commands on; return the ids of those that were still ours."""
+) -> dict[int, int]:
+    """Move the commands on; return those that were still ours, with their event."""
     if not decided:
-        return set()
+        return {}
     rows = sorted(
         (
             _row(outcome, decision, answered_at, now)
@@ -154,7 +186,7 @@ def _move(
         cursor.execute(
             RECORD, {"outcomes": json.dumps(rows), "sender": sender.pk, "now": now}
         )
-        return {row[0] for row in cursor.fetchall()}
+        return dict(cursor.fetchall())
 
 
 def _row(

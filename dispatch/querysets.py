@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import structlog
 from django.conf import settings
 from django.db import connection, models, transaction
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
         Participation,
     )
     from fleets.models import Feeder, Program
+
+log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=models.Model)
 
@@ -59,7 +63,14 @@ class LifeQuerySet(models.QuerySet[M]):
                     status=to, **values
                 )
                 self.record(rows, to, now=now, reason=reason)
+                transaction.on_commit(partial(self._tell, ids, str(to)), robust=True)
         return ids
+
+    def _tell(self, ids: list[int], to: str) -> None:
+        """Log a move that was committed, where a line is worth it.
+
+        Not its reason: a person's act has the name in it.
+        """
 
     def record(
         self,
@@ -93,6 +104,10 @@ class LifeQuerySet(models.QuerySet[M]):
 
 
 class GridEventQuerySet(LifeQuerySet["GridEvent"]):
+    def _tell(self, ids: list[int], to: str) -> None:
+        for pk in ids:
+            log.info("event_moved", event_id=pk, status=to)
+
     def running(self) -> GridEventQuerySet:
         """Keep events that hold cars or give them back."""
         return self.filter(status__in=RUNNING_EVENT)
@@ -115,6 +130,10 @@ class ParticipationQuerySet(LifeQuerySet["Participation"]):
 
 
 class HoldQuerySet(LifeQuerySet["Hold"]):
+    def _tell(self, ids: list[int], to: str) -> None:
+        few = {"hold_id": ids[0]} if len(ids) == 1 else {}
+        log.info("holds_moved", status=to, count=len(ids), **few)
+
     def open(self) -> HoldQuerySet:
         """Keep what is still owed."""
         return self.filter(status__in=OPEN_HOLD)

@@ -63,6 +63,47 @@ def import_connections(provider: Provider, *, region: str, now: datetime) -> Imp
         return _import(provider, region, now)
 
 
+def bring_in(batch: Sequence[Connection], *, region: str, now: datetime) -> int:
+    """Store one batch of connections; return how many cars are new."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # One importer at a time, so no customer comes in twice.
+            cursor.execute("select pg_advisory_xact_lock(hashtext('fleets.import'))")
+        accounts = _accounts({c.key.user_id for c in batch}, now)
+        by_id = {c.key.vehicle_id: c for c in batch}
+        known = {
+            vehicle.external_id: vehicle
+            for vehicle in Vehicle.objects.filter(external_id__in=by_id)
+        }
+        cars = [_vehicle(c, accounts[c.key.user_id], region) for c in by_id.values()]
+        for car in cars:
+            before = known.get(car.external_id)
+            if before is not None and before.account_id != car.account_id:
+                # Consent belongs to a person: a car never changes hands in silence.
+                log.warning("vehicle_under_two_accounts", vehicle_id=before.pk)
+        Vehicle.objects.bulk_create(
+            cars,
+            update_conflicts=True,
+            unique_fields=["external_id"],
+            update_fields=[
+                "make",
+                "model",
+                "year",
+                "region",
+                "can_stop",
+                "can_start",
+                "can_set_limit",
+                "commands_from_soc_percent",
+            ],
+        )
+        month = now.date().replace(day=1)
+        VehicleBucket.objects.bulk_create(
+            [VehicleBucket(vehicle=c, refilled_at=now, month=month) for c in cars],
+            ignore_conflicts=True,
+        )
+    return len(cars) - len(known)
+
+
 def enrol(
     vehicle: Vehicle,
     *,
@@ -161,7 +202,7 @@ def _import(provider: Provider, region: str, now: datetime) -> Imported:
     seen = new = 0
     for batch in _walk(provider):
         seen += len(batch)
-        new += _bring_in(batch, region, now)
+        new += bring_in(batch, region=region, now=now)
     log.info("connections_imported", seen=seen, new=new)
     return Imported(seen, new)
 
@@ -184,47 +225,6 @@ async def _take(connections: AsyncIterator[Connection], limit: int) -> list[Conn
         if len(taken) == limit:
             break
     return taken
-
-
-def _bring_in(batch: list[Connection], region: str, now: datetime) -> int:
-    """Store one batch of connections; return how many cars are new."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # One importer at a time, so no customer comes in twice.
-            cursor.execute("select pg_advisory_xact_lock(hashtext('fleets.import'))")
-        accounts = _accounts({c.key.user_id for c in batch}, now)
-        by_id = {c.key.vehicle_id: c for c in batch}
-        known = dict(
-            Vehicle.objects.filter(external_id__in=by_id).values_list(
-                "external_id", "account_id"
-            )
-        )
-        cars = [_vehicle(c, accounts[c.key.user_id], region) for c in by_id.values()]
-        for car in cars:
-            if known.get(car.external_id, car.account_id) != car.account_id:
-                # Consent belongs to a person: a car never changes hands in silence.
-                log.warning("vehicle_under_two_accounts", vehicle=car.external_id)
-        Vehicle.objects.bulk_create(
-            cars,
-            update_conflicts=True,
-            unique_fields=["external_id"],
-            update_fields=[
-                "make",
-                "model",
-                "year",
-                "region",
-                "can_stop",
-                "can_start",
-                "can_set_limit",
-                "commands_from_soc_percent",
-            ],
-        )
-        month = now.date().replace(day=1)
-        VehicleBucket.objects.bulk_create(
-            [VehicleBucket(vehicle=c, refilled_at=now, month=month) for c in cars],
-            ignore_conflicts=True,
-        )
-    return len(cars) - len(known)
 
 
 def _accounts(user_ids: Iterable[str], now: datetime) -> dict[str, ProviderAccount]:

@@ -7,10 +7,15 @@ task reads what is due from PostgreSQL and may run at any time without harm.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import task_postrun, task_prerun, worker_shutting_down
 from django.conf import settings
 from kombu import Exchange, Queue
+
+from dispatch import draining
+from gridbalance import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gridbalance.settings")
 
@@ -51,6 +56,23 @@ app.conf.update(
     enable_utc=True,
 )
 app.autodiscover_tasks(["fleets", "dispatch"])
+
+
+@worker_shutting_down.connect
+def _let_senders_end(**signal: Any) -> None:
+    """Let runs of the fan-out end, which last for as long as anything is due."""
+    draining.begin()
+
+
+@task_prerun.connect
+def _name_the_task(task_id: str, task: Any, **signal: Any) -> None:
+    logs.begin_task(task_id, task.name)
+
+
+@task_postrun.connect
+def _forget_the_task(**signal: Any) -> None:
+    logs.end_task()
+
 
 _tick = settings.TICK_SECONDS
 app.conf.beat_schedule = {

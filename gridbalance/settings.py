@@ -7,8 +7,9 @@ from pathlib import Path
 
 import structlog
 from csp.constants import NONE, SELF
+from structlog.typing import Processor
 
-from gridbalance import embedded, env
+from gridbalance import embedded, env, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("GRIDBALANCE_DATA_DIR", str(BASE_DIR / ".gridbalance")))
@@ -39,6 +40,7 @@ INSTALLED_APPS = [
     "gridbalance",
 ]
 MIDDLEWARE = [
+    "gridbalance.logs.with_request_id",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -143,6 +145,7 @@ RESTORE_RESERVE_CALLS_PER_MONTH = env.number("RESTORE_RESERVE_CALLS_PER_MONTH", 
 SENDER_HEARTBEAT_SECONDS = env.number("SENDER_HEARTBEAT_SECONDS", 5)
 SENDER_DEAD_SECONDS = env.number("SENDER_DEAD_SECONDS", 20)
 FANOUT_IN_FLIGHT = int(env.number("FANOUT_IN_FLIGHT", 1000))
+FANOUT_DRAIN_SECONDS = env.number("FANOUT_DRAIN_SECONDS", 30)
 
 # --- How long rows are kept (days of clock.now()) ---
 # A season, and the one before to compare with.
@@ -241,14 +244,24 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # --- Logs ---
+_told_in_every_line: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "json": {
             "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.JSONRenderer(),
-            "foreign_pre_chain": [structlog.stdlib.add_log_level],
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                logs.Renderer(logs.secrets_of(globals())),
+            ],
+            "foreign_pre_chain": _told_in_every_line,
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
@@ -256,13 +269,10 @@ LOGGING = {
 }
 structlog.configure(
     processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        *_told_in_every_line,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
     cache_logger_on_first_use=True,
 )

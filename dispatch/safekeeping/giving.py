@@ -179,7 +179,7 @@ class Giving:
         except ProviderError as error:
             result = error
         except Exception as error:
-            log.exception("call_broke", hold=car.hold_id)
+            log.exception("call_broke", hold_id=car.hold_id)
             result = OutcomeUnknown(type(error).__name__)
         return _Answer(car, call, result)
 

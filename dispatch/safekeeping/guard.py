@@ -22,7 +22,8 @@ from django.db.models import Max
 
 from dispatch import alarms, switch
 from dispatch.models import Alarm, Envelope, Hold, SecondPlace
-from dispatch.safekeeping import export, learn, place, sheet, takeover
+from dispatch.safekeeping import adopt, export, learn, place, sheet, takeover
+from dispatch.safekeeping.place import Place
 from dispatch.safekeeping.sheet import Unreadable
 from dispatch.safekeeping.store import StoreAway
 
@@ -36,6 +37,7 @@ SOONEST_AGAIN = timedelta(seconds=5)
 AWAY = "second place"
 TOO_OLD_KEY = "second-place:too-old"
 GIVEN_KEY = "second-place:given"
+ADOPTED_KEY = "second-place:adopted"
 
 # When this process first asked; a forked child is another process (real).
 _born: dict[int, datetime] = {}
@@ -87,7 +89,8 @@ def keep(*, now: datetime, real_now: datetime) -> bool:
     """Write the sheet of this minute; say whether it lies in the second place."""
     try:
         there = place.of_settings()
-        if there is None:
+        # A sheet that was not compared yet may be all that knows some holds.
+        if there is None or not _catch_up(there, now=now):
             return False
         newest = Hold.objects.aggregate(pk=Max("pk"))["pk"] or 0
         data = sheet.sealed(
@@ -96,7 +99,7 @@ def keep(*, now: datetime, real_now: datetime) -> bool:
             keys=place.keys(),
         )
         there.keep(data, written_real_at=real_now, most=settings.SAFEKEEPING_KEPT)
-    except (StoreAway, ValueError) as error:
+    except (StoreAway, Unreadable, ValueError) as error:
         log.warning("sheet_not_kept", error=str(error))
         watch(now=now, real_now=real_now)
         return False
@@ -138,8 +141,12 @@ def watch(*, now: datetime, real_now: datetime) -> None:
 def _learn_all(*, now: datetime, real_now: datetime) -> bool:
     """Learn what was done without us; False while somebody still gives back."""
     there = place.of_settings()
-    numbers = there.numbers() if there is not None else []
-    if there is None or not numbers:
+    if there is None:
+        return True
+    if not _catch_up(there, now=now):
+        return False
+    numbers = there.numbers()
+    if not numbers:
         return True
     newest = numbers[-1]
     there.recall(newest, at=real_now)
@@ -164,6 +171,34 @@ def _learn_all(*, now: datetime, real_now: datetime) -> bool:
     return True
 
 
+def _catch_up(there: Place, *, now: datetime) -> bool:
+    """Adopt what the newest sheet owes and no row knows; False while that must wait.
+
+    Our row names the newest sheet. One that is newer was written by a system whose
+    last commits are gone, or a moment ago by another process of ours.
+    """
+    row = SecondPlace.objects.first()
+    if not there.has_newer(row.kept_at if row else None):
+        return True
+    newest = there.newest()
+    if newest is None or not adopt.compare(newest[1]).is_lost:
+        return True
+    # First of all, so that no stop leaves that was queued when the backup was made.
+    switch.stop_new_holds(program=None, actor=adopt.ACTOR, now=now, why=adopt.REASON)
+    adopted = adopt.adopt(newest[1], now=now)
+    if adopted is None:
+        return False
+    if adopted.is_lost:
+        alarms.raise_alarm(
+            ADOPTED_KEY,
+            f"The database is older than the newest sheet: {adopted.unknown} holds were"
+            " adopted from it; new holds are stopped until a person allows them",
+            now=now,
+        )
+        log.error("database_went_back", unknown=adopted.unknown, ended=adopted.ended)
+    return True
+
+
 def _hold_back(*, now: datetime, real_now: datetime) -> None:
     """Take nothing new while no copy of it can be kept."""
     row = SecondPlace.objects.first()
@@ -184,7 +219,7 @@ def _let_go(*, now: datetime) -> None:
             program=None, actor=AWAY, now=now, why="copies are kept again"
         )
     elif not stopped_by:  # a person has looked, and allowed new holds
-        alarms.clear([GIVEN_KEY], now=now)
+        alarms.clear([GIVEN_KEY, ADOPTED_KEY], now=now)
 
 
 def _stopped_by() -> str:

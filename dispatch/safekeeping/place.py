@@ -62,7 +62,7 @@ class Place:
 
     def keep(self, data: bytes, *, written_real_at: datetime, most: int) -> str:
         """Write a sheet, drop all but the newest `most`, and return its name."""
-        name = f"{int(written_real_at.timestamp() * 1000):015d}"
+        name = _name_of(written_real_at)
         self.store.put(self._path("sheets", name), data)
         old = self.store.names(self._path("sheets"))[:-most]
         self.store.delete(self._path("sheets", one) for one in old)
@@ -84,6 +84,11 @@ class Place:
         if failure is not None:
             raise failure
         return None
+
+    def has_newer(self, than: datetime | None) -> bool:
+        """Say whether a sheet was written after that moment (real); or any at all."""
+        names = self.store.names(self._path("sheets"))[-1:]
+        return any(than is None or name > _name_of(than) for name in names)
 
     def sheet(self, name: str) -> Sheet | None:
         """Return one sheet, or None when it is gone; raise Unreadable."""
@@ -176,6 +181,10 @@ class Place:
             return json.loads(self._cipher.decrypt(data))
         except InvalidToken:
             raise Unreadable(f"None of SAFEKEEPING_KEYS opens {name}.") from None
+
+
+def _name_of(written_real_at: datetime) -> str:
+    return f"{int(written_real_at.timestamp() * 1000):015d}"
 
 
 def keys() -> list[str]:

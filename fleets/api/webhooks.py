@@ -160,15 +160,17 @@ class Inbox:
 
 async def _connect() -> psycopg.AsyncConnection:
     where = connections["default"].settings_dict
-    return await psycopg.AsyncConnection.connect(
-        dbname=where["NAME"],
-        user=where["USER"] or None,
-        password=where["PASSWORD"] or None,
-        host=where["HOST"] or None,
-        port=where["PORT"] or None,
-        autocommit=True,
-        **{**where["OPTIONS"], "application_name": "gridbalance webhooks"},
-    )
+    # What stands behind the address's `?` goes before it, as it does for Django.
+    wanted = {
+        "dbname": where["NAME"],
+        "user": where["USER"] or None,
+        "password": where["PASSWORD"] or None,
+        "host": where["HOST"] or None,
+        "port": where["PORT"] or None,
+        **where["OPTIONS"],
+        "application_name": "gridbalance webhooks",
+    }
+    return await psycopg.AsyncConnection.connect(autocommit=True, **wanted)
 
 
 class Receiver:

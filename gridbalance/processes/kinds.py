@@ -17,6 +17,7 @@ class Process:
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None  # of another checkout, whose code it runs
 
 
 def manage(name: str, *words: str, env: Mapping[str, str] | None = None) -> Process:

@@ -273,7 +273,7 @@ class Supervisor:
                 process.argv,
                 log=self.log(process.name),
                 env={**self.env, **process.env},
-                cwd=CHECKOUT,
+                cwd=process.folder or CHECKOUT,
             )
             child = Child(process, started, time.monotonic(), deaths)
             self._children[process.name] = child

@@ -154,6 +154,18 @@ class Stack:
         }
         return [str(part) for pair in words.items() for part in pair]
 
+    def restart(self, name: str) -> None:
+        """Ask one process to end, as a service manager does, and start it again."""
+        self.house.stop(name)
+        fresh = {process.name: process for process in self._processes()}
+        self._start(fresh[name])
+        self.wait_until_well()
+
+    def _processes(self) -> Iterator[Process]:
+        yield web(self.house.port("web"))
+        yield beat(self.house.data_dir)
+        yield from self._workers()
+
     # --- Harm --
 
     def flush_valkey(self) -> None:

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from dispatch.lifecycle import HoldStatus
+from dispatch.models import Hold
 from dispatch.safekeeping import guard, place, sheet
 from dispatch.safekeeping.place import Place
 from dispatch.safekeeping.sheet import Calls, Give, Head, Owed
 from fleets import clock
+from tests.dispatch.conftest import House
 from tests.factories import NOW
 from tests.fleets.simulator.conftest import Simulator, make_simulator
 
 __all__ = ["make_simulator"]
 
+Make = Callable[..., Any]
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 CALLS = Calls(capacity=120, refill_per_minute=2, left=0, vehicle_capacity=6)
 FIVE_MINUTES = 300.0
@@ -70,6 +74,21 @@ def second_place(settings: Settings, tmp_path: Path) -> Place:
     there = place.of_settings()
     assert there is not None
     return there
+
+
+@pytest.fixture
+def taken(
+    house: House, make_event: Make, make_enrolment: Make, give_calls: Make, program: Any
+) -> Hold:
+    """Return the hold of Ada's car, whose stop was accepted; nothing shows it yet."""
+    enrolment = make_enrolment(program)
+    make_event(program)
+    give_calls(enrolment.vehicle)
+    house.turn()
+    house.send()
+    hold = Hold.objects.get()
+    assert hold.status == HoldStatus.TAKING
+    return hold
 
 
 @pytest.fixture

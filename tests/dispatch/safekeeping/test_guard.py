@@ -35,22 +35,13 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def held(
-    house: House, make_event: Make, make_enrolment: Make, give_calls: Make, program: Any
-) -> Hold:
+def held(taken: Hold, house: House) -> Hold:
     """Return the hold of Ada's car, stopped and shown to be."""
-    enrolment = make_enrolment(program)
-    make_event(program)
-    give_calls(enrolment.vehicle)
+    house.report(taken.vehicle, is_plugged_in=True, is_charging=False, soc_percent=50.0)
     house.turn()
-    house.send()
-    house.report(
-        enrolment.vehicle, is_plugged_in=True, is_charging=False, soc_percent=50.0
-    )
-    house.turn()
-    hold = Hold.objects.get()
-    assert hold.status == HoldStatus.HELD
-    return hold
+    taken.refresh_from_db()
+    assert taken.status == HoldStatus.HELD
+    return taken
 
 
 def keep(real_now: datetime = REAL) -> bool:
