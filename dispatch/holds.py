@@ -22,7 +22,7 @@ from dispatch.lifecycle import (
     ParticipationStatus,
 )
 from dispatch.models import Command, GridEvent, Hold, Participation
-from dispatch.planner import Act, Cars, Intent, Reason
+from dispatch.planner import Act, Cars, Debt, Intent, Reason
 from fleets.models import Tactic
 
 # Reasons after which a car is not held again by the same event, even if it replugs.
@@ -58,7 +58,14 @@ def _call_back(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
 
     A claim may have taken it since the turn looked: such a car goes back.
     """
-    vehicle_ids = [int(cars.vehicle_id[intent.place]) for intent in intents]
+    returning = cars.debt == Debt.RETURNING
+    vehicle_ids = [
+        int(cars.vehicle_id[intent.place])
+        for intent in intents
+        if returning[intent.place]
+    ]
+    if not vehicle_ids:
+        return
     wanted = Hold.objects.filter(vehicle__in=vehicle_ids, status=HoldStatus.RESTORING)
     waiting = Command.objects.filter(
         hold__in=wanted,

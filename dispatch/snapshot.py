@@ -1,6 +1,6 @@
 """Observe: rows to the planner's arrays, all of one moment.
 
-Six queries a program, whatever the number of cars; four more an event.
+Seven queries a program, whatever the number of cars; four more an event.
 """
 
 from __future__ import annotations
@@ -139,12 +139,12 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
         program=_program(program, now),
         cars=cars,
         events=[_event(event, cars, observed_at) for event in events],
-        provider=provider(now),
+        provider=_provider(program, columns["usual_power_kw"]),
     )
 
 
-def provider(now: datetime) -> planner.Provider:
-    """Return what the provider lets us give back, at half of its present rate."""
+def _provider(program: Program, usual_kw: Sequence[float]) -> planner.Provider:
+    """Return what can be given back, at half of the present rate."""
     bucket = Bucket.objects.filter(name=throttle.APPLICATION).first()
     # One that waits for its plug-in needs no call by any moment.
     owed = (
@@ -152,9 +152,13 @@ def provider(now: datetime) -> planner.Provider:
         .exclude(holds.AWAY)
         .values_list("latest_start_at", "our_limit_percent")
     )
+    rate = throttle.calls_per_minute()
+    if usual_kw:
+        # Whatever the provider could take, no more leaves than the envelopes let.
+        rate = min(rate, _restoring_kw_per_minute(program) / float(np.mean(usual_kw)))
     return planner.Provider(
         reserve_calls=throttle.reserve_calls(bucket) if bucket else 0.0,
-        restores_per_minute=throttle.calls_per_minute() / 2.0,
+        restores_per_minute=rate / 2.0,
         owed_latest_starts=np.array(
             [
                 moment.timestamp() if moment else np.inf
@@ -164,6 +168,14 @@ def provider(now: datetime) -> planner.Provider:
             dtype=float,
         ),
     )
+
+
+def _restoring_kw_per_minute(program: Program) -> float:
+    """Return the most kW a minute that may be given back, of the program or at all."""
+    bounds = Envelope.objects.filter(
+        Q(program=program) | Q(program=None, feeder=None)
+    ).values_list("restoring_max_kw_per_minute", "max_kw_per_minute")
+    return min((back or hold for back, hold in bounds), default=float("inf"))
 
 
 def _columns(program: Program, now: datetime) -> Columns:

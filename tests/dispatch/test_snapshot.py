@@ -347,6 +347,34 @@ def test_no_cap_is_infinite(program: Program) -> None:
     assert take(program).program.restore_cap_kw == 40.0
 
 
+@pytest.mark.parametrize(
+    ("of_program", "restoring", "per_minute"),
+    [
+        # half of what the envelope lets go of cars of 7 kW
+        (True, None, 2.0),
+        (False, None, 2.0),
+        (True, 14.0, 1.0),
+        # the provider is slower
+        (True, 700.0, 30.0),
+    ],
+)
+def test_no_more_is_owed_than_the_envelope_lets_go_back(
+    program: Program,
+    ada: Vehicle,
+    settings: Any,
+    of_program: bool,
+    restoring: float | None,
+    per_minute: float,
+) -> None:
+    settings.PROVIDER_REFILL_PER_MINUTE = 60
+    Envelope.objects.create(
+        program=program if of_program else None, max_kw=9, max_cars=9,
+        max_kw_per_minute=28.0, restoring_max_kw_per_minute=restoring,
+    )  # fmt: skip
+
+    assert take(program).provider.restores_per_minute == per_minute
+
+
 def test_the_provider_gives_back_at_half_its_rate(
     program: Program, event: GridEvent, make_stop: Make
 ) -> None:
