@@ -213,6 +213,7 @@ def _open(code: str, cars: Sequence[Owed], *, now: datetime) -> None:
             tactic=Tactic.LIMIT if car.give is Give.LIMIT else Tactic.STOP,
             was_charging=True,
             limit_percent=car.percent,
+            our_limit_percent=car.our_percent if car.give is Give.LIMIT else None,
             power_kw=car.power_kw,
             state_observed_at=car.taken_from,
             latest_start_at=car.latest_start_at,
