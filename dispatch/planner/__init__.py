@@ -1,0 +1,93 @@
+"""The control law: what to hold, spare and restore now. Pure; see planner.md.
+
+    decide(program, cars, events, provider, now) -> intents with reasons
+
+The start of an event, the catch of a car that plugs in, the substitute for one that did
+not respond, and the restore by slack under a cap are this one function at different
+moments. It keeps no memory: all it knows is in its arguments, so it survives any crash,
+and a dry run is the same call over a simulated fleet.
+
+Arrays are as long as the fleet (n), one place a car; times are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dispatch.planner.holding import Aim, join, take_further
+from dispatch.planner.restoring import give_back, pressing_cars
+from dispatch.planner.shapes import (
+    MARGIN_SECONDS,
+    ON_HOLD,
+    Act,
+    Area,
+    Bools,
+    Cars,
+    Debt,
+    Event,
+    Floats,
+    Intent,
+    Ints,
+    Program,
+    Provider,
+    Reason,
+    Standing,
+    Texts,
+)
+from dispatch.room import Room
+
+__all__ = [
+    "MARGIN_SECONDS",
+    "ON_HOLD",
+    "Act",
+    "Area",
+    "Bools",
+    "Cars",
+    "Debt",
+    "Event",
+    "Floats",
+    "Intent",
+    "Ints",
+    "Program",
+    "Provider",
+    "Reason",
+    "Standing",
+    "Texts",
+    "decide",
+]
+
+
+def decide(
+    program: Program,
+    cars: Cars,
+    events: Sequence[Event],
+    provider: Provider,
+    *,
+    now: float,
+) -> list[Intent]:
+    """Return what to do now; `events` in the order in which overlaps are decided."""
+    pressing = pressing_cars(cars, provider, now)
+    opted_out: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)  # of any event
+    for event in events:
+        opted_out |= event.opted_out
+    aims = [Aim.of(event, cars) for event in events if event.holding]
+    joins = [
+        intent for aim in aims for intent in join(cars, aim, ~(pressing | opted_out))
+    ]
+    intents = list(give_back(program, cars, aims, pressing, opted_out))
+    intents += joins
+    room = Room(
+        provider.owed_latest_starts,
+        reserve_calls=provider.reserve_calls,
+        per_minute=provider.restores_per_minute,
+        now=now,
+    )
+    taken: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
+    for aim in aims:
+        for intent in take_further(program, cars, aim, room, taken):
+            if intent.act is Act.HOLD:
+                taken[intent.place] = True
+            intents.append(intent)
+    return intents

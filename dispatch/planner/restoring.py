@@ -1,0 +1,108 @@
+"""Who is given back: those that cannot wait, then by least slack under the bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dispatch.planner.holding import Aim
+from dispatch.planner.order import least_slack_first, places
+from dispatch.planner.shapes import (
+    MARGIN_SECONDS,
+    Act,
+    Area,
+    Bools,
+    Cars,
+    Debt,
+    Intent,
+    Program,
+    Provider,
+    Reason,
+)
+from dispatch.room import Bound
+
+
+def give_back(
+    program: Program,
+    cars: Cars,
+    aims: Sequence[Aim],
+    pressing: Bools,
+    opted_out: Bools,
+) -> Iterator[Intent]:
+    """Yield restores: those that cannot wait, then by least slack under the bounds."""
+    wanted: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
+    for aim in aims:
+        wanted |= aim.wants
+    off = cars.area != Area.NONE
+    wanted &= cars.consented & ~off
+
+    untaken = cars.debt == Debt.UNTAKEN
+    for mask, reason in (
+        (cars.debt == Debt.LAPSED, Reason.OVERTAKEN),
+        (untaken & off, Reason.AREA_OFF),
+        (untaken & ~off & ~wanted, Reason.EVENT_OVER),
+        (untaken & wanted & ~cars.charging, Reason.NOT_CHARGING),
+    ):
+        for place in places(mask):
+            yield Intent(Act.DROP, place, 0, reason)
+
+    taken = _owed_now(cars)
+    persons = taken & ~wanted & (opted_out | ~cars.consented)
+    picked_up = taken & (cars.area == Area.PICK_UP)
+    at_once = (pressing | persons) & ~picked_up
+    cap = Bound(program.restore_cap_kw, program.charging_kw)
+    ramp = Bound(program.restore_ramp_kw_per_minute, program.restored_kw_last_minute)
+    for place in least_slack_first(cars, at_once):
+        reason = Reason.LATEST_START
+        if persons[place]:
+            left = cars.consented[place]
+            reason = Reason.OPTED_OUT if left else Reason.WITHDRAWN
+        for bound in (cap, ramp):
+            bound.add(float(cars.held_kw[place]))
+        yield Intent(Act.RESTORE, place, 0, reason)
+
+    # What comes back after an outage meets everything that starts by itself: there even
+    # the pressing ones, who are first in the line, go by its ramp.
+    pick_up = Bound(
+        program.pick_up_ramp_kw_per_minute, program.picked_up_kw_last_minute
+    )
+    urgent = picked_up & (pressing | persons)
+    lines = (
+        (urgent, Reason.PICK_UP, (pick_up,)),
+        (picked_up & ~urgent, Reason.PICK_UP, (pick_up, cap, ramp)),
+        # People need their cars: the cap, which spares the peak, does not delay them.
+        (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, (ramp,)),
+        (taken & ~wanted & ~off & ~at_once, Reason.EVENT_OVER, (cap, ramp)),
+    )
+    for line, reason, bounds in lines:
+        for place in least_slack_first(cars, line):
+            kw = float(cars.held_kw[place])
+            if not all(bound.admits(kw) for bound in bounds):
+                break
+            for bound in {cap, ramp, *bounds}:
+                bound.add(kw)
+            yield Intent(Act.RESTORE, place, 0, reason)
+
+
+def _owed_now(cars: Cars) -> Bools:
+    """Say which cars are stopped, or may be, and can be commanded (n)."""
+    owed: Bools = (cars.debt == Debt.TAKEN) & (cars.area != Area.DARK)
+    return owed
+
+
+def pressing_cars(cars: Cars, provider: Provider, now: float) -> Bools:
+    """Say which cars must be restored now, whoever wants them (n).
+
+    The margin alone would do if calls were free; each in line also waits for the calls
+    of those before it at half of the provider's rate.
+    """
+    taken = _owed_now(cars)
+    bound = np.full(len(cars.vehicle_id), now + MARGIN_SECONDS)
+    places = np.flatnonzero(taken)
+    in_line = places[np.argsort(cars.latest_start[places], kind="stable")]
+    calls = cars.restore_calls[in_line]
+    beyond = np.maximum(np.cumsum(calls) - 1 - provider.reserve_calls, 0.0)
+    bound[in_line] += beyond / max(provider.restores_per_minute, 1e-9) * 60.0
+    pressing: Bools = taken & (cars.latest_start <= bound)
+    return pressing

@@ -1,0 +1,174 @@
+"""The planner's words and arrays.
+
+Arrays are as long as the fleet (n), one place a car; times are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Texts = NDArray[np.str_]
+
+
+class Act(StrEnum):
+    """What is to be done with one car."""
+
+    HOLD = "hold"  # stop it, or lower its limit; what it is owed is written down first
+    SPARE = "spare"  # leave it alone, and say why
+    RESTORE = "restore"  # give it back
+    DROP = "drop"  # nothing was taken from it yet: let go
+
+
+class Reason(StrEnum):
+    """Why; shown to operators and customers in these words."""
+
+    # held
+    TARGET = "counts towards the target"
+    ALL = "event without a target"
+    # spared, in the order in which they are tested
+    AREA_OFF = "area on hold-off"  # also: given back for it
+    UNKNOWN = "state unknown"
+    UNPLUGGED = "not plugged in"
+    AWAY = "not at home"
+    HOME_UNKNOWN = "not known to be at home"
+    NOT_CHARGING = "not charging"
+    UNABLE = "cannot be stopped and started"
+    LIMIT_UNKNOWN = "its charge limit is unknown"  # and it takes nothing else
+    LIMIT_UNFIT = "no limit would stop it"
+    BELOW_MINIMUM = "below minimum charge"
+    READY_BY = "would be late"
+    NO_CALLS = "no calls left this month"
+    CYCLES = "held often enough today"
+    REFUSED = "could not be held"  # judged anew when the car has something to say
+    GOING_BACK = "being given back"  # for an event before; judged anew when it has it
+    STOPPED = "new holds are stopped"
+    NO_ROOM = "restore would not fit"
+    ENOUGH = "target met without it"
+    # let go of before anything was taken
+    OVERTAKEN = "stop overtaken"  # by an amendment, its deadline, a switch
+    # restored
+    OPTED_OUT = "customer opted out"
+    WITHDRAWN = "customer withdrew"
+    LATEST_START = "latest start for its departure"
+    EVENT_OVER = "event over"
+    PICK_UP = "power is back after an outage"
+
+
+class Standing(StrEnum):
+    """Where a car stands with an event."""
+
+    NONE = ""
+    CLAIMED = "claimed"
+    SPARED = "spared"
+    ENDED = "ended"
+
+
+class Debt(StrEnum):
+    """What the car's open hold is at, as far as decisions go."""
+
+    NONE = ""
+    UNTAKEN = "untaken"  # its stop is queued; none can have reached the car
+    LAPSED = "lapsed"  # untaken, and no stop will be sent any more
+    TAKEN = "taken"  # it may be stopped, or is
+    BUSY = "busy"  # a command is on the wire: its outcome comes first
+    RETURNING = "returning"  # an event is over; the start has not left, so it may stay
+    RESTORING = "restoring"
+
+
+class Area(StrEnum):
+    """What an area hold-off means for a car."""
+
+    NONE = ""
+    OFF = "off"  # not to be held; what it is owed goes back
+    DARK = "dark"  # no power: nothing is commanded
+    PICK_UP = "pick-up"  # held when its power went, which is back
+
+
+@dataclass(frozen=True)
+class Cars:
+    """A program's cars, and those that it still owes something."""
+
+    vehicle_id: Ints
+    consented: Bools  # an active enrolment in the program
+    known: Bools  # its state is known, and recent enough to act upon
+    plugged_in: Bools
+    charging: Bools
+    at_home: Bools
+    away: Bools
+    able: Bools  # can be stopped, and started again, at its present charge
+    can_set_limit: Bools
+    limit_percent: Floats  # its own, told by its newest reading; NaN: unknown
+    soc_percent: Floats
+    minimum_percent: Floats
+    power_kw: Floats  # what it draws, or would
+    latest_start: Floats  # still ready by its departure, if it charges from then on
+    calls_left: Ints  # this month, beyond the reserve for its restore
+    debt: Texts  # Debt
+    held_kw: Floats  # 0 without an open hold
+    restore_calls: Ints  # that giving it back takes: 1, or 2 for a lowered limit
+    area: Texts  # Area
+    feeder_stopped: Bools  # the switch of its feeder: no new holds
+    holds_left: Ints  # today, before it was held often enough
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event that runs, with each car's standing."""
+
+    event_id: int
+    holding: bool  # active: holds and catches; otherwise it only restores
+    holds_stopped: bool  # the switch: no new holds, restores go on
+    ends_at: float
+    target_kw: float | None
+    aimed: Bools  # at these cars
+    opted_out: Bools
+    standing: Texts  # Standing
+    reason: Texts  # Reason of that standing
+    has_news: Bools  # the car reported since it was judged
+
+
+@dataclass(frozen=True)
+class Program:
+    """The rules for taking and restoring, and what is going on already."""
+
+    limit_first: bool  # its tactic: lower limits where that can be done
+    restore_cap_kw: float  # inf: none
+    restore_ramp_kw_per_minute: float
+    charging_kw: float  # drawn by its cars now, restores on their way included
+    restored_kw_last_minute: float
+    pick_up_ramp_kw_per_minute: float
+    picked_up_kw_last_minute: float
+
+
+@dataclass(frozen=True)
+class Provider:
+    """What the provider lets us do, and what is owed through it already."""
+
+    reserve_calls: float  # kept for restores, at once
+    restores_per_minute: float  # half of the present rate (promise 3)
+    owed_latest_starts: Floats  # of every call that is owed, of all programs
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One car, one act, one reason."""
+
+    act: Act
+    place: int  # of the car in the arrays
+    event_id: int  # 0: of no event in particular
+    reason: Reason
+    limit_percent: int | None = None  # hold it by this limit; None: by a stop
+
+
+# Held, or on the way to it.
+ON_HOLD = (Debt.UNTAKEN, Debt.BUSY, Debt.TAKEN)
+# A car is given back this long before its latest start: one lost command, its read and
+# its repetition fit in between for most makes.
+MARGIN_SECONDS = 1200.0
