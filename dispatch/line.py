@@ -21,7 +21,7 @@ from typing import cast
 import structlog
 import uvloop
 
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.lifecycle import CommandKind
 from dispatch.outcomes import Outcome
 from fleets import clock
