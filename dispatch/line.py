@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.lifecycle import CommandKind
 from dispatch.outcomes import Outcome
 from fleets import clock

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from dispatch import alarms, holds, retry
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.lifecycle import CommandKind, CommandStatus
 from dispatch.models import Hold, Participation, Sender
 from dispatch.retry import Attempt, Decision

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from dispatch import claims
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.models import Command, GridEvent, Hold, Participation, Sender
 from fleets.models import Bucket, Program, Vehicle, VehicleBucket
 from tests.factories import HOUR, NOW

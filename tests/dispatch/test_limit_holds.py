@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from dispatch import claims, confirmation, grid_events, holds, switch
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.lifecycle import EventStatus, HoldStatus
 from dispatch.live import cars
 from dispatch.models import Alarm, Command, GridEvent, Hold, Participation

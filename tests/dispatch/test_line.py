@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from dispatch import line
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.lifecycle import CommandKind
 from fleets.providers.base import Receipt, VehicleKey
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dispatch import claims, grid_events
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Alarm, Change, Command, GridEvent, Hold, Participation
 from fleets.models import Enrolment, Vehicle

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from dispatch import outcomes
-from dispatch.claims import Job
+from dispatch.jobs import Job
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Alarm, Change, Command, GridEvent, Hold, Participation
 from dispatch.outcomes import PAUSE_SECONDS, Outcome
