@@ -77,9 +77,14 @@ class Evidence:
         holds = self.holds_of()
         for car, calls in self.calls_of("set-limit").items():
             for call in calls:
-                hold = _newest(holds[car], call.at + self.slack)
-                percent = None if hold is None else percent_of(hold)
-                if percent is not None and call.percent == percent:
+                # Clocks may differ by more than lies between two holds.
+                wanted = [
+                    percent_of(hold)
+                    for hold in holds[car]
+                    if hold.opened_at <= call.at + self.slack
+                    and (hold.closed_at or call.at) >= call.at - self.slack
+                ]
+                if call.percent is not None and call.percent in wanted:
                     found[car].append(call)
             found[car].sort(key=lambda call: call.sequence)
         return found
