@@ -102,5 +102,5 @@ def test_messages_fall_due_at_an_even_rate(serve: Serve) -> None:
 
     assert delivered.seconds >= 10 / 50.0
     assert len(delivered.waits) == 11
-    assert min(delivered.waits) >= 0.0
+    assert min(delivered.waits) > -0.001  # a timer may fire that much early
     assert delivered.quantile_ms(0.5) <= delivered.quantile_ms(0.99)
