@@ -141,12 +141,13 @@ def _judge_restoring(standing: Standing, seen: datetime) -> Verdict:
         stopped_by = _after(standing.stop_answered_at, standing.freshness)
         shown = stopped_by is not None and seen > stopped_by
         return Verdict.RESTARTED if shown else Verdict.NOTHING
-    asked = (
-        standing.command not in WAITING
+    # A start that may never have arrived explains nothing: almost full is owed the rest.
+    started = (
+        standing.command not in (*WAITING, CommandStatus.UNKNOWN)
         and standing.answered_at is not None
         and seen > standing.answered_at
     )
-    within = FULL_AFTER_START_WITHIN_PERCENT if asked else FULL_WITHIN_PERCENT
+    within = FULL_AFTER_START_WITHIN_PERCENT if started else FULL_WITHIN_PERCENT
     if standing.is_charging is False and _is_full(standing, within=within):
         return Verdict.FINISHED
     patient_until = _after(standing.answered_at, standing.freshness)
