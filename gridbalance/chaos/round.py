@@ -70,12 +70,12 @@ def play(stack: Stack, drawn: Plan) -> Verdict:
         harm.calm()
         crowd.come_home()
         until(crowd.is_over, within_seconds=OVER_SECONDS, else_say=crowd.state)
-        _judge(stack, crowd, verdict, slack_speed=SPEED)
+        _judge(stack, crowd, verdict)
         _judge_lost(stack, crowd, verdict)
     except TooLong as error:
         verdict.failures.append(f"not given back in time: {error}")
         if crowd is not None and hasattr(crowd, "event"):
-            _judge(stack, crowd, verdict, slack_speed=SPEED)
+            _judge(stack, crowd, verdict)
     finally:
         if harm is not None:
             harm.let_go()
@@ -137,13 +137,15 @@ def _happenings(
             yield 2 * LEAD_SECONDS + place * step, partial(crowd.plug_in, car)
 
 
-def _judge(stack: Stack, crowd: Crowd, verdict: Verdict, *, slack_speed: float) -> None:
+def _judge(stack: Stack, crowd: Crowd, verdict: Verdict) -> None:
     """Ask the independent checker, and see that nothing is left that need not be."""
-    steps = verdict.plan.steps_minutes()
+    steps = timedelta(minutes=verdict.plan.steps_minutes())
+    stood_still = timedelta(seconds=SPEED * verdict.plan.standstill_seconds())
     evidence = checker.collect(
         stack.truth,
-        speed=slack_speed + steps * 60 / checker.CLOCK_SLACK_REAL_SECONDS,
+        speed=SPEED,
         program=crowd.program.code,
+        more_slack=steps + stood_still,
     )
     for breach in checker.breaches(evidence):
         if steps and breach.promise == OF_CLOCKS:
