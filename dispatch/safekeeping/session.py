@@ -12,6 +12,7 @@ import structlog
 import uvloop
 from django.conf import settings
 
+from dispatch.safekeeping import journal as journals
 from dispatch.safekeeping import place as places
 from dispatch.safekeeping import sheet as sheets
 from dispatch.safekeeping import takeover
@@ -114,7 +115,10 @@ def give_back(
     try:
         _refuse_another_sheets(journal, source)
         if fence is not None and source.place is not None:
-            journal.go_on(fence.number, list(source.place.lines(before)))
+            there = list(source.place.lines(before))
+            journal.go_on(fence.number, there)
+            # What the place was away for, when whoever noted it here died.
+            fence.hand_in(journals.missing(journal.lines, among=there))
         if journal.lines:
             say(f"Going on after {len(journal.lines)} lines of {journal.path}.")
         giving = Giving(
@@ -133,7 +137,13 @@ def give_back(
             fence=fence,
             say=say,
         )
-        return giving.run()
+        found = giving.run()
+        if fence is not None and not fence.hand_in_rest():
+            say(
+                "The second place does not know all of this. Before the main system"
+                f" starts: manage.py safekeep learn --from {journal.path}"
+            )
+        return found
     finally:
         journal.close()
         loop.run_until_complete(provider.close())

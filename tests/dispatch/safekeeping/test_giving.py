@@ -20,12 +20,13 @@ from typing import Any
 
 import pytest
 
-from dispatch.safekeeping import place, session, sheet
-from dispatch.safekeeping.journal import Busy, Journal
+from dispatch.safekeeping import journal, place, session, sheet
+from dispatch.safekeeping.journal import Busy, End, Journal
 from dispatch.safekeeping.place import Place
 from dispatch.safekeeping.report import Found
 from dispatch.safekeeping.session import MainLives, NothingThere
 from dispatch.safekeeping.sheet import Calls, Give
+from dispatch.safekeeping.store import StoreAway
 from dispatch.safekeeping.takeover import AnotherGives
 from fleets import clock
 from tests.dispatch.safekeeping.conftest import KEY, head, sheet_of, stopped
@@ -237,6 +238,32 @@ def test_a_journal_of_an_earlier_second_place_is_not_believed(
         )  # fmt: skip
 
         assert simulator.car(cars[0])["charging"]
+
+
+def test_what_the_second_place_was_away_for_is_handed_in_by_whoever_goes_on(
+    evening: Evening, second_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = evening()
+    data = sheet_of(simulator, stopped(simulator, 2), calls=PLENTY)
+    second_place.keep(data, written_real_at=clock.real_now(), most=5)
+    said: list[str] = []
+    give = partial(
+        session.give_back, calls_left=0.0, patience=timedelta(hours=1), say=said.append
+    )
+
+    def away(*args: Any, **more: Any) -> None:
+        raise StoreAway("away")
+
+    with monkeypatch.context() as while_away:
+        while_away.setattr(Place, "write_lines", away)
+        give(session.find(None))
+    assert "safekeep learn --from" in said[-1]
+    assert not list(second_place.lines([1]))
+    give(session.find(None))
+
+    told = journal.told(second_place.lines([1, 2]), longest_answer=timedelta())
+    assert [car.end for car in told.values()] == [End.RESTORED] * 2
+    assert [car.attempts for car in told.values()] == [1, 1]
 
 
 def test_a_recalled_giving_ends_and_leaves_the_rest(
