@@ -121,7 +121,7 @@ def _owed(row: tuple[Any, ...], *, now: datetime) -> Owed:
         or give == CommandStatus.QUEUED
         or status == HoldStatus.UNRESOLVED,
         calls_left=float(row[16] or 0.0),
-        month_calls_left=int(row[17] or settings.VEHICLE_CALLS_PER_MONTH),
+        month_calls_left=int(row[17]),
     )
 
 
