@@ -116,15 +116,12 @@ def test_the_order_of_rows_does_not_matter(asked: Asked, data: st.DataObject) ->
 
 
 def _by_car(of: T, order: planner.Ints) -> T:
-    columns = {column.name: getattr(of, column.name) for column in fields(of)}
-    return replace(
-        of,
-        **{
-            name: column[order]
-            for name, column in columns.items()
-            if isinstance(column, np.ndarray)
-        },
-    )
+    columns: dict[str, Any] = {
+        column.name: getattr(of, column.name)[order]
+        for column in fields(of)
+        if isinstance(getattr(of, column.name), np.ndarray)
+    }
+    return replace(of, **columns)
 
 
 @given(asked=questions())
