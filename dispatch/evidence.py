@@ -141,7 +141,7 @@ def _judge_restoring(standing: Standing, seen: datetime) -> Verdict:
         stopped_by = _after(standing.stop_answered_at, standing.freshness)
         shown = stopped_by is not None and seen > stopped_by
         return Verdict.RESTARTED if shown else Verdict.NOTHING
-    # A start that may never have arrived explains nothing: almost full is owed the rest.
+    # A start that may never have arrived explains nothing: such a car is owed the rest.
     started = (
         standing.command not in (*WAITING, CommandStatus.UNKNOWN)
         and standing.answered_at is not None

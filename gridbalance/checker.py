@@ -17,10 +17,9 @@ from dispatch.models import Alarm, Change, Command, GridEvent, Hold, Participati
 from fleets.models import Enrolment, Reading
 from gridbalance.demo.truth import Call, Truth
 
-# A call leaves up to a second after it was last asked whether it is wanted (engine rule
-# 1), and two processes read one clock with some time between: real seconds, which are
-# minutes where the evening passes fast.
-CLOCK_SLACK_REAL_SECONDS = 1.25
+# A call leaves up to a second after its last look (engine rule 1), and two processes
+# read one clock with some time between: real seconds, minutes where time runs fast.
+CLOCK_SLACK = timedelta(seconds=1.25)
 # Stops of a car and hold: one that counts and three that it ignored.
 MOST_ATTEMPTS_THAT_LANDED = 4
 
@@ -108,8 +107,8 @@ def collect(
 ) -> Evidence:
     """Gather rows and truth, of one program (by its code) or of all.
 
-    The simulator must see no further calls for these cars meanwhile. Where clocks were
-    made to differ, or processes to stand still, moments are compared with more slack.
+    The simulator must see no further calls for these cars meanwhile. Where clocks
+    differ, or processes stand still, moments are compared with more slack.
     """
     events = GridEvent.objects.order_by("id")
     holds = Hold.objects.select_related("vehicle", "event").order_by("id")
@@ -137,8 +136,7 @@ def collect(
         calls=calls,
         cars=cars,
         summary=truth.get("summary"),
-        slack=timedelta(seconds=CLOCK_SLACK_REAL_SECONDS * max(speed, 1.0))
-        + more_slack,
+        slack=more_slack + CLOCK_SLACK * max(speed, 1.0),
     )
 
 
