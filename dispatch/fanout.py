@@ -123,7 +123,8 @@ def _write_limits(sending: Sending, done: Sequence[Outcome]) -> list[Outcome]:
     try:
         mine = claims.still_ours(looked, sender=sending.sender)
         wanted = claims.still_wanted(mine, now=clock.now())
-        overtaken = [job for job in mine if job not in wanted]
+        leaving = {job.command_id for job in wanted}
+        overtaken = [job for job in mine if job.command_id not in leaving]
         outcomes.withdraw(overtaken, sender=sending.sender, now=clock.now())
     except OperationalError as error:
         log.warning("looks_fall", error=str(error), count=len(looked))
