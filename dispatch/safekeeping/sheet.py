@@ -22,6 +22,8 @@ from fleets.clock import Timeline
 # Grows when an older reader would misunderstand a newer sheet.
 FORMAT = 1
 MARK = b"gridbalance sheet 1\n"
+# Of a program's own ramp among what bounds a car; all others are envelopes.
+RAMP_OF = "program "
 
 
 class Unreadable(Exception):

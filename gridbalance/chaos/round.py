@@ -10,8 +10,10 @@ from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 
+from django.db.models import Exists, OuterRef
+
 from dispatch.lifecycle import HoldStatus
-from dispatch.models import Alarm
+from dispatch.models import Alarm, Command
 from fleets import clock
 from gridbalance import checker
 from gridbalance.chaos import plan
@@ -45,12 +47,18 @@ class Verdict:
     failures: list[str] = field(default_factory=list)  # whatever else went wrong
     unresolved: int = 0
     unresolved_by_plan: int = 0
-    held: int = 0
+    touched: int = 0  # cars that a call of ours may have reached
+    held: int = 0  # of these, those that showed it
     seconds: float = 0.0
 
     @property
     def has_failed(self) -> bool:
         return bool(self.broken or self.failures)
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether the faults met a system that did nothing: they prove nothing."""
+        return not self.touched and not self.has_failed
 
 
 def play(stack: Stack, drawn: Plan) -> Verdict:
@@ -152,6 +160,10 @@ def _judge(stack: Stack, crowd: Crowd, verdict: Verdict) -> None:
             verdict.skipped["refused for clocks that differ"] += 1
             continue
         verdict.broken.append(str(breach))
+    taken = Command.objects.filter(
+        hold=OuterRef("pk"), is_restore=False, may_have_landed=True
+    )
+    verdict.touched = crowd.holds().filter(Exists(taken)).count()
     verdict.held = crowd.holds().exclude(held_at=None).count()
     unresolved = crowd.holds().filter(status=HoldStatus.UNRESOLVED)
     for hold in unresolved.exclude(vehicle__external_id__in=crowd.lost):

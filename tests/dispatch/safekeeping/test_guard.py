@@ -107,7 +107,9 @@ def test_the_copy_says_all_that_is_needed(second_place: Place, held: Hold) -> No
         Give.START, 7.0, held.latest_start_at, False,
     )  # fmt: skip
     assert car.stop_answered_at == Command.objects.get().answered_at
-    assert car.ramps == ("program evening-peak", "everything")
+    assert car.ramps == (
+        "program evening-peak", "envelope evening-peak", "everything",
+    )  # fmt: skip
     head = newest[1].head
     assert head.alive_at == REAL - MINUTE
     assert head.ramps == {"program evening-peak": 50.0, "everything": 20_000.0}
