@@ -1,8 +1,8 @@
 """Whose turn it is: cars that wait for their time, lanes of those that may go. Pure.
 
 A lane of gifts for those that the same ramps and envelopes bound, since these may hold
-up some and not others, and one for cars that were given what they are owed and wait to be shown. Each lane is
-in order of slack; gifts go before confirmations.
+up some and not others, and one for cars that were given what they are owed and wait to
+be shown. Each lane is in order of slack; gifts go before confirmations.
 """
 
 from __future__ import annotations
