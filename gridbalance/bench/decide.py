@@ -42,7 +42,7 @@ FLEETS_PER_HOUR = 0.03
 
 
 def measure() -> dict[str, float]:
-    """Return processor seconds by question and size, the peak memory, and how the cost grows."""
+    """Return processor seconds by question and size, peak memory, and the growth."""
     figures: dict[str, float] = {}
     for n in SIZES:
         for question, seconds in _asked(n).items():
