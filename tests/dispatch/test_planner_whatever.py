@@ -25,7 +25,14 @@ from dispatch.planner import (
 from tests.dispatch.fleet import GOOD, HOUR, NOW, PROGRAM, PROVIDER, cars, event
 
 # Few different values, so that many cars are equals in a line.
-ROWS = st.fixed_dictionaries(
+LIKELY = st.fixed_dictionaries(
+    {
+        "power_kw": st.sampled_from([0.1, 0.2, 0.3]),
+        "latest_start": st.sampled_from([NOW + 4 * HOUR, NOW + 5 * HOUR]),
+        "debt": st.sampled_from([str(debt) for debt in (Debt.NONE, Debt.TAKEN)]),
+    }
+)
+ANY = st.fixed_dictionaries(
     {},
     optional={
         "consented": st.booleans(),
@@ -49,25 +56,26 @@ Asked = tuple[Program, Cars, list[Event], Provider]
 @st.composite
 def questions(draw: st.DrawFn) -> Asked:
     """Return a fleet with its events, and little room."""
-    rows: list[dict[str, Any]] = draw(st.lists(ROWS, min_size=1, max_size=16))
+    rows: list[dict[str, Any]] = draw(st.lists(LIKELY | ANY, min_size=1, max_size=16))
     for row in rows:
         owes = row.get("debt", Debt.NONE) != Debt.NONE
         row["held_kw"] = row.get("power_kw", GOOD["power_kw"]) if owes else 0.0
     n = len(rows)
     flags = st.lists(st.sampled_from([False, False, True]), min_size=n, max_size=n)
-    standings = st.lists(st.sampled_from(list(Standing)), min_size=n, max_size=n)
+    one = st.sampled_from([Standing.NONE, Standing.NONE, *Standing])
+    standings = st.lists(one, min_size=n, max_size=n)
     events = [
         event(
             n,
             event_id=event_id,
-            holding=draw(st.booleans()),
-            target_kw=draw(st.none() | st.sampled_from([0.6, 11.1, 22.2])),
+            holding=draw(st.sampled_from([True, True, False])),
+            target_kw=draw(st.none() | st.sampled_from([0.3, 0.6, 11.1])),
             opted_out=draw(flags),
             standing=draw(standings),
         )
         for event_id in range(1, draw(st.integers(1, 3)) + 1)
     ]
-    bounds = st.sampled_from([3.7, 20.0, 1000.0])
+    bounds = st.sampled_from([0.4, 20.0, 1000.0])
     program = replace(
         PROGRAM,
         limit_first=draw(st.booleans()),
