@@ -153,7 +153,9 @@ def opened(data: bytes, *, keys: Sequence[str]) -> Sheet:
     try:
         plain = zlib.decompress(cipher(keys).decrypt(data[len(MARK) :]))
     except InvalidToken:
-        raise Unreadable("None of SAFEKEEPING_KEYS opens this sheet.") from None
+        raise Unreadable(
+            "None of SAFEKEEPING_KEYS opens this sheet, or it is not whole."
+        ) from None
     return _parsed(line for line in plain.splitlines() if line)
 
 

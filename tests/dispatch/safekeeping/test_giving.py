@@ -404,4 +404,15 @@ def test_a_sheet_that_no_key_opens_is_refused(
     _, err = process.communicate(timeout=30)
 
     assert process.returncode == 1
-    assert "None of SAFEKEEPING_KEYS opens this sheet." in err
+    assert "None of SAFEKEEPING_KEYS opens this sheet, or it is not whole." in err
+
+
+def test_a_stray_file_among_the_takeovers_counts_for_nothing(
+    second_place: Place, tmp_path: Path
+) -> None:
+    now = clock.real_now()
+    second_place.begin(name_of_sheet="x", host="another", pid=1, at=now)
+    (one,) = (tmp_path / "second").rglob("000001")
+    one.with_name("000001 (copy)").write_bytes(b"")
+
+    assert second_place.numbers() == [1]
