@@ -56,6 +56,7 @@ class _Row:
     command_id: int | None
     ineffective: int
     attempt: int
+    heard_at: datetime  # when its newest reading came in
     standing: evidence.Standing
 
     @property
@@ -82,7 +83,8 @@ select
     h.held_at is not null, coalesce(c.is_restore and c.may_have_landed, false),
     coalesce(c.kind = 'start', false), v.limit_observed_at,
     coalesce(v.plugged_in_at = h.plugged_in_at, false),
-    v.can_start and coalesce(v.soc_percent, 0) >= v.commands_from_soc_percent
+    v.can_start and coalesce(v.soc_percent, 0) >= v.commands_from_soc_percent,
+    coalesce(v.received_at, v.observed_at)
 from dispatch_hold h
 join dispatch_gridevent g on g.id = h.event_id and g.program_id = %(program)s
 join fleets_vehicle v on v.id = h.vehicle_id
@@ -145,6 +147,7 @@ def _rows(program: Program) -> list[_Row]:
                 command_id=row[10],
                 ineffective=row[13],
                 attempt=row[14],
+                heard_at=row[25],
                 standing=evidence.Standing(
                     hold=row[1],
                     command=row[11],
@@ -202,8 +205,10 @@ def _restored(rows: Sequence[_Row], verdict: Verdict, *, now: datetime) -> None:
 
 
 def _confirm_commands(rows: Sequence[_Row], *, now: datetime) -> None:
+    # Readings come in while a turn waits for its locks: none proves before it is heard.
+    confirmed_at = max([now, *(row.heard_at for row in rows)])
     Command.objects.filter(pk__in=_commands(rows)).move(
-        CommandStatus.CONFIRMED, now=now, confirmed_at=now
+        CommandStatus.CONFIRMED, now=now, confirmed_at=confirmed_at
     )
 
 

@@ -115,7 +115,11 @@ class Embedded:
     def _spawn(self, name: str) -> ProcessId:
         with pids.uninterrupted():
             process = self._server(name).start()
-            self._record(name, process)
+            try:
+                self._record(name, process)
+            except OSError:  # a full disk: nobody would find it any more
+                pids.kill(process)
+                raise
         return process
 
     def _stop(self, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch import claims, grid_events
+from dispatch import claims, control, grid_events
 from dispatch.jobs import Job
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Alarm, Change, Command, GridEvent, Hold, Participation
@@ -87,6 +87,22 @@ def test_a_reading_from_before_the_answer_confirms_nothing(
     house.turn()
 
     assert statuses(Hold) == [HoldStatus.TAKING]
+
+
+def test_a_turn_that_waited_confirms_nothing_before_it_was_heard(
+    house: House, ada: Vehicle
+) -> None:
+    hold(house, ada)
+    before = house.now
+    end(house)
+    house.send()
+    house.report(ada, is_plugged_in=True, is_charging=True)
+
+    control.turn(now=before)
+
+    start = Command.objects.get(kind="start")
+    assert start.status == CommandStatus.CONFIRMED
+    assert start.confirmed_at == house.now
 
 
 def test_an_opt_out_between_claim_and_send_wins(

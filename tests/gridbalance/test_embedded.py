@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -115,6 +116,23 @@ def test_it_comes_back_at_the_same_address(
 
     assert servers.start(POSTGRES) == addresses
     assert ask(servers, "select 'back'") == "back"
+
+
+def test_a_server_that_cannot_be_recorded_does_not_stay(
+    servers: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as while_full:
+        while_full.setattr(servers, "_record", full)
+        with pytest.raises(OSError, match="No space"):
+            servers.start(VALKEY)
+    before = stored.read(servers.data_dir).ports[VALKEY]
+
+    servers.start(VALKEY)
+
+    assert stored.read(servers.data_dir).ports[VALKEY] == before
 
 
 def test_a_pid_file_that_names_a_stranger_is_healed(servers: Embedded) -> None:
