@@ -15,8 +15,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db.models import Q, QuerySet
+
 from dispatch.models import GridEvent
-from fleets.models import Enrolment, EnrolmentStatus, Feeder, Program, Vehicle
+from fleets.models import (
+    Customer,
+    CustomerGroup,
+    Enrolment,
+    EnrolmentStatus,
+    Feeder,
+    Program,
+    Substation,
+    Vehicle,
+)
 
 # Clocks differ and messages travel: a start this long ago counts as now.
 START_GRACE = timedelta(minutes=5)
@@ -68,6 +79,8 @@ class Shape:
     target_kw: float | None = None
     feeders: Sequence[Feeder] = field(default=())
     vehicles: Sequence[Vehicle] = field(default=())
+    substations: Sequence[Substation] = field(default=())
+    groups: Sequence[CustomerGroup] = field(default=())
 
 
 def shape_of(event: GridEvent) -> Shape:
@@ -78,6 +91,45 @@ def shape_of(event: GridEvent) -> Shape:
         event.target_kw,
         list(event.feeders.all()),
         list(event.vehicles.all()),
+        list(event.substations.all()),
+        list(event.groups.all()),
+    )
+
+
+def aimed_at(
+    vehicles: QuerySet[Vehicle],
+    *,
+    feeders: Sequence[Feeder | int] = (),
+    substations: Sequence[Substation | int] = (),
+    groups: Sequence[CustomerGroup | int] = (),
+    only: Sequence[Vehicle | int] = (),
+) -> QuerySet[Vehicle]:
+    """Narrow cars to an aim, each of them once.
+
+    Feeders and substations say where, together; groups say whose, and `only` which:
+    a car must answer to all that is said.
+    """
+    if feeders or substations:
+        vehicles = vehicles.filter(
+            Q(feeder__in=feeders) | Q(feeder__substation__in=substations)
+        )
+    if groups:
+        # Not by a join: who is in two of the groups would be there twice.
+        members = Customer.objects.filter(groups__in=groups)
+        vehicles = vehicles.filter(account__customer__in=members)
+    if only:
+        vehicles = vehicles.filter(pk__in=[getattr(one, "pk", one) for one in only])
+    return vehicles
+
+
+def aimed(program: Program, shape: Shape) -> QuerySet[Vehicle]:
+    """Return the enrolled cars that an event of this shape aims at."""
+    return aimed_at(
+        Vehicle.objects.enrolled(program),
+        feeders=shape.feeders,
+        substations=shape.substations,
+        groups=shape.groups,
+        only=shape.vehicles,
     )
 
 
@@ -89,6 +141,8 @@ def check(
         *_window(program, shape, now=now, keeps_start=keeps_start),
         *_target(shape.target_kw),
         *_twice("feeders", [feeder.code for feeder in shape.feeders]),
+        *_twice("substations", [station.code for station in shape.substations]),
+        *_twice("groups", [group.code for group in shape.groups]),
         *_twice("vehicles", [str(vehicle.pk) for vehicle in shape.vehicles]),
         *_consent(program, shape.vehicles),
     ]

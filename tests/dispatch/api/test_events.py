@@ -359,8 +359,8 @@ def test_a_list_asks_the_database_as_often_for_many(
     for _ in range(number):
         make_event(feeders=[make_feeder()])
 
-    # The token with its client, events with their programs, feeders.
-    with django_assert_num_queries(3):
+    # The token with its client, events with their programs, three aims.
+    with django_assert_num_queries(5):
         grid.get()
 
 
@@ -369,8 +369,8 @@ def test_one_event_is_read_with_few_queries(
 ) -> None:
     event = make_event()
 
-    # The token with its client, the event, feeders, vehicles, three figures.
-    with django_assert_num_queries(7):
+    # The token with its client, the event, four aims, three figures.
+    with django_assert_num_queries(9):
         grid.get(f"{EVENTS}/{event.pk}")
 
 
