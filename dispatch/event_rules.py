@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q, QuerySet
 
+from dispatch import policies
+from dispatch.lifecycle import EventKind
 from dispatch.models import GridEvent
 from fleets.models import (
     Customer,
@@ -35,6 +37,8 @@ START_GRACE = timedelta(minutes=5)
 LONGEST_NOTICE = timedelta(days=366)
 # 10 GW, more than any fleet of cars draws: a mistaken unit, whoever sends it.
 MOST_KW = 10_000_000.0
+# What an event is narrowed by; nothing at all is every car of the program.
+AIMS = ("feeders", "substations", "groups", "vehicles")
 # Names in one message before it is cut short.
 NAMED_AT_MOST = 10
 
@@ -134,9 +138,22 @@ def aimed(program: Program, shape: Shape) -> QuerySet[Vehicle]:
 
 
 def check(
-    program: Program, shape: Shape, *, now: datetime, keeps_start: bool = False
+    program: Program,
+    shape: Shape,
+    *,
+    kind: EventKind,
+    now: datetime,
+    amended: GridEvent | None = None,
+    names_cars: bool = True,
 ) -> None:
-    """Raise Invalid with everything that is wrong, or return."""
+    """Raise Invalid with everything that is wrong, or return.
+
+    Runs in the transaction that writes the event. `amended` is what an amendment would
+    change, locked and as it still is. A consent that ended meanwhile must not keep the
+    rest from changing: consent is asked for only of cars that are named now.
+    """
+    was = shape_of(amended) if amended else None
+    keeps_start = was is not None and shape.starts_at == was.starts_at
     findings = [
         *_window(program, shape, now=now, keeps_start=keeps_start),
         *_target(shape.target_kw),
@@ -144,10 +161,38 @@ def check(
         *_twice("substations", [station.code for station in shape.substations]),
         *_twice("groups", [group.code for group in shape.groups]),
         *_twice("vehicles", [str(vehicle.pk) for vehicle in shape.vehicles]),
-        *_consent(program, shape.vehicles),
+        *_consent(program, shape.vehicles if names_cars else ()),
     ]
+    if shape.starts_at < shape.ends_at <= shape.starts_at + LONGEST_NOTICE:
+        findings += _policy(program, shape, kind, was, now=now, amended=amended)
     if findings:
         raise Invalid(findings)
+
+
+def _policy(
+    program: Program,
+    shape: Shape,
+    kind: EventKind,
+    was: Shape | None,
+    *,
+    now: datetime,
+    amended: GridEvent | None,
+) -> Iterable[Finding]:
+    """Return what the program's policy for this kind says, in words of a form."""
+    aims_anew = was is None or any(
+        set(getattr(shape, name)) != set(getattr(was, name)) for name in AIMS
+    )
+    for broken in policies.broken_by(
+        program,
+        kind=kind,
+        starts_at=shape.starts_at,
+        ends_at=shape.ends_at,
+        participants=aimed(program, shape).count() if aims_anew else None,
+        now=now,
+        was=(was.starts_at, was.ends_at) if was else None,
+        but=amended.pk if amended else None,
+    ):
+        yield Finding(broken.field, broken.rule, broken.message)
 
 
 def _window(

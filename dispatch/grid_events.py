@@ -35,8 +35,6 @@ from fleets.models import (
 )
 
 NOT_BEGUN = (EventStatus.DRAFT, EventStatus.PENDING, EventStatus.SCHEDULED)
-# What an event is narrowed by; nothing at all is every car of the program.
-AIMS = ("feeders", "substations", "groups", "vehicles")
 OVER = (EventStatus.COMPLETED, EventStatus.SETTLED)
 
 
@@ -75,8 +73,8 @@ def schedule(
     shape = event_rules.Shape(
         starts_at, ends_at, target_kw, feeders, vehicles, substations, groups
     )
-    event_rules.check(program, shape, now=now)
     with transaction.atomic():
+        event_rules.check(program, shape, kind=kind, now=now)
         excess = envelope.excess(program, shape)
         event = GridEvent.objects.create(
             program=program,
@@ -92,7 +90,7 @@ def schedule(
             created_at=now,
             created_by=actor,
         )
-        for name in AIMS:
+        for name in event_rules.AIMS:
             getattr(event, name).set(getattr(shape, name))
         GridEvent.objects.all().record(
             [(event.pk, "")], event.status, now=now, reason=excess
@@ -157,10 +155,11 @@ def amend(
             )
         event_rules.check(
             locked.program,
-            # A consent that ended meanwhile must not keep the rest from changing.
-            after if "vehicles" in changes else replace(after, vehicles=()),
+            after,
+            kind=EventKind(locked.kind),
             now=now,
-            keeps_start=after.starts_at == before.starts_at,
+            amended=locked,
+            names_cars="vehicles" in changes,
         )
         grows = envelope.grows(locked.program, before, after)
         excess = ""
@@ -184,7 +183,7 @@ def amend(
                 "approved_kw_per_minute",
             ]
         )  # fmt: skip
-        for name in wanted.intersection(AIMS):
+        for name in wanted.intersection(event_rules.AIMS):
             getattr(locked, name).set(getattr(after, name))
         if excess and locked.status == EventStatus.SCHEDULED:
             _move(locked, EventStatus.PENDING, now, excess)

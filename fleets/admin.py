@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -19,6 +19,7 @@ from fleets.models import (
     User,
     Vehicle,
 )
+from fleets.signals import program_made
 
 if TYPE_CHECKING:
     CustomerBase = admin.ModelAdmin[Customer]
@@ -115,6 +116,14 @@ class ProgramAdmin(ProgramBase):
         "restore_cap_kw", "restore_ramp_kw_per_minute", "pick_up_ramp_kw_per_minute",
         "max_holds_per_day",
     )  # fmt: skip
+
+    def save_model(
+        self, request: HttpRequest, obj: Program, form: Any, change: bool
+    ) -> None:
+        """Tell of a new program."""
+        super().save_model(request, obj, form, change)
+        if not change:
+            program_made.send(Program, program=obj)
 
 
 @admin.register(Enrolment)

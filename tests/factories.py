@@ -15,7 +15,14 @@ from django.contrib.auth.models import Permission
 
 from dispatch import grid_events
 from dispatch.lifecycle import EventKind, EventStatus, ParticipationStatus
-from dispatch.models import Command, GridClient, GridEvent, Hold, Participation
+from dispatch.models import (
+    Command,
+    Envelope,
+    GridClient,
+    GridEvent,
+    Hold,
+    Participation,
+)
 from fleets import clock
 from fleets.models import (
     Customer,
@@ -246,6 +253,12 @@ def plan(program: Program, **values: Any) -> GridEvent:
         "now": NOW,
     }
     return grid_events.schedule(program, **{**wanted, **values})
+
+
+def bound(program: Program, **bounds: float) -> None:
+    """Give a program's envelope other bounds."""
+    envelope = Envelope.objects.of(program)
+    Envelope.objects.filter(pk=envelope.pk).update(**bounds)
 
 
 @pytest.fixture

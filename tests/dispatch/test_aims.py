@@ -10,9 +10,9 @@ import pytest
 from dispatch import envelope, event_rules, grid_events, snapshot
 from dispatch.event_rules import Invalid
 from dispatch.lifecycle import EventStatus
-from dispatch.models import Envelope, GridEvent
+from dispatch.models import GridEvent
 from fleets.models import CustomerGroup, Feeder, Program, Substation, Vehicle
-from tests.factories import HOUR, NOW, plan
+from tests.factories import HOUR, NOW, bound, plan
 
 pytestmark = pytest.mark.django_db
 
@@ -146,7 +146,7 @@ def test_a_wider_aim_is_held_against_the_envelope_and_a_narrower_one_is_not(
     program: Program, cars: dict[str, Vehicle], pilot: CustomerGroup, north: Feeder
 ) -> None:
     event = plan(program, substations=[north.substation])
-    Envelope.objects.update_or_create(program=program, defaults={"max_cars": 1})
+    bound(program, max_cars=1)
 
     narrower = grid_events.amend(
         event, {"substations": [], "feeders": [north]}, actor="olga", now=NOW
