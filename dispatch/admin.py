@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from dispatch import policies
+from dispatch import policies, windows
 from dispatch.event_policy import USUAL
 from dispatch.lifecycle import EventKind
 from dispatch.models import (
@@ -24,7 +24,10 @@ from dispatch.models import (
     EventPolicy,
     GridEvent,
     Hold,
+    Occurrence,
+    RecurringWindow,
 )
+from fleets import clock
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -150,6 +153,49 @@ class DayOffAdmin(Base):
     list_select_related = ("program",)
     search_fields = ("name",)
     date_hierarchy = "first_on"
+
+
+@admin.register(RecurringWindow)
+class RecurringWindowAdmin(Base):
+    """Windows that make events by themselves; each event passes judge and envelope."""
+
+    list_display = (
+        "name", "program", "kind", "weekdays", "starts_at", "hours", "is_paused",
+        "written_by",
+    )  # fmt: skip
+    list_filter = ("program", "kind", "is_paused")
+    list_select_related = ("program",)
+    search_fields = ("name",)
+    filter_horizontal = ("feeders", "substations", "groups")
+    readonly_fields = ("written_by", "written_at")
+
+    def save_model(
+        self, request: HttpRequest, obj: RecurringWindow, form: Any, change: bool
+    ) -> None:
+        """Save it in the name of whoever is signed in."""
+        windows.written(obj, actor=request.user.get_username(), now=clock.now())
+        super().save_model(request, obj, form, change)
+
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: Any, change: bool
+    ) -> None:
+        """Put it on record once its aim is saved."""
+        super().save_related(request, form, formsets, change)
+        windows.tell_written(form.instance)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Keep what explains the events that it made; pausing ends it."""
+        return False
+
+
+@admin.register(Occurrence)
+class OccurrenceAdmin(ReadOnlyAdmin):
+    """Days of recurring windows: the event, or why there is none."""
+
+    list_display = ("window", "on", "event", "skipped", "decided_at")
+    list_filter = ("window",)
+    list_select_related = ("window", "event__program")
+    date_hierarchy = "on"
 
 
 @admin.register(AreaHoldOff)
