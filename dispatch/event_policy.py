@@ -7,7 +7,7 @@ an event belongs to the season and the year in which it starts.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -68,31 +68,29 @@ class Rules:
 # Day-ahead by the afternoon, workdays, 15 events and 100 hours at most are what tariffs
 # usually say; three days running is where customers begin to leave. An emergency waits
 # for nobody, but the customer's opt-out is no rule of this table: it holds for all.
+_WORKDAYS = Rules(
+    notice=21 * HOUR,
+    on_weekends=False,
+    on_holidays=False,
+    in_blackouts=False,
+    max_events_per_day=1,
+    min_participants=1,
+)
 USUAL = {
-    EventKind.ECONOMIC: Rules(
-        notice=21 * HOUR,
-        on_weekends=False,
-        on_holidays=False,
-        in_blackouts=False,
-        max_events_per_day=1,
+    EventKind.ECONOMIC: replace(
+        _WORKDAYS,
         max_days_per_season=15,
         max_consecutive_days=3,
         max_hours_per_season=100.0,
         max_hours_per_year=200.0,
-        min_participants=1,
     ),
     EventKind.EMERGENCY: Rules(),
-    EventKind.TEST: Rules(
-        notice=21 * HOUR,
-        on_weekends=False,
-        on_holidays=False,
-        in_blackouts=False,
-        max_events_per_day=1,
+    EventKind.TEST: replace(
+        _WORKDAYS,
         max_days_per_season=4,
         max_consecutive_days=1,
         max_hours_per_season=20.0,
         max_hours_per_year=40.0,
-        min_participants=1,
     ),
 }
 

@@ -32,21 +32,18 @@ MOST_VEHICLES = 100_000
 LOWEST_PRIORITY = 32_767  # what the column holds
 
 
+def codes_field(help_text: str) -> serializers.ListField:
+    """Return a field for codes of what events are aimed at."""
+    return serializers.ListField(
+        child=TextField(), required=False, max_length=MOST_FEEDERS, help_text=help_text
+    )
+
+
 class Place(StrictSerializer):
     """Feeders and substations by their codes."""
 
-    feeders = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of feeders.",
-    )
-    substations = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of substations: all feeders that they have now.",
-    )
+    feeders = codes_field("Codes of feeders.")
+    substations = codes_field("Codes of substations: all feeders that they have now.")
 
     def validate_feeders(self, codes: list[str]) -> list[Feeder]:
         """Return the feeders, each as often as it was named."""
@@ -75,25 +72,15 @@ class EventChanges(Place):
         allow_null=True,
         help_text="Load to take off, in kW; null: all that can be held.",
     )
-    feeders = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of the feeders it aims at. No feeder and no substation is "
-        "everywhere.",
+    feeders = codes_field(
+        "Codes of the feeders it aims at. No feeder and no substation is everywhere."
     )
-    substations = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of the substations it aims at: whatever hangs on them at any "
-        "moment, beside the feeders.",
+    substations = codes_field(
+        "Codes of the substations it aims at: whatever hangs on them at any "
+        "moment, beside the feeders."
     )
-    groups = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of the customer groups it aims at; empty: all customers.",
+    groups = codes_field(
+        "Codes of the customer groups it aims at; empty: all customers."
     )
     vehicles = serializers.ListField(
         child=WholeField(min_value=1, max_value=LARGEST_ID),
