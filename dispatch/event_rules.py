@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 
 from dispatch import policies
 from dispatch.lifecycle import EventKind
@@ -124,6 +124,17 @@ def aimed_at(
     if only:
         vehicles = vehicles.filter(pk__in=[getattr(one, "pk", one) for one in only])
     return vehicles
+
+
+def aims_of(event: GridEvent) -> dict[str, list[int]]:
+    """Return what an event is narrowed by, by name; names of nothing are left out."""
+    first, *others = (
+        getattr(event, name).order_by().values_list(Value(name), "pk") for name in AIMS
+    )
+    aims: dict[str, list[int]] = {}
+    for name, pk in first.union(*others, all=True):
+        aims.setdefault(name, []).append(pk)
+    return aims
 
 
 def aimed(program: Program, shape: Shape) -> QuerySet[Vehicle]:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, FloatField, Func, OuterRef, Q, Sum, Value
+from django.db.models import Exists, FloatField, Func, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, NullIf
 
 from dispatch import area_hold_offs, event_rules, holds, limits, planner
@@ -380,7 +380,7 @@ def _event(
 
 def _aimed(event: GridEvent, cars: planner.Cars) -> planner.Bools:
     """Say which cars the event is aimed at, by what stands on record now."""
-    aims = _aims(event)
+    aims = event_rules.aims_of(event)
     aimed: planner.Bools = np.ones(len(cars.vehicle_id), dtype=bool)
     if vehicles := aims.pop("vehicles", None):
         aimed &= np.isin(cars.vehicle_id, vehicles)
@@ -388,15 +388,3 @@ def _aimed(event: GridEvent, cars: planner.Cars) -> planner.Bools:
         inside = event_rules.aimed_at(Vehicle.objects.all(), **aims)
         aimed &= np.isin(cars.vehicle_id, list(inside.values_list("pk", flat=True)))
     return aimed
-
-
-def _aims(event: GridEvent) -> dict[str, list[int]]:
-    """Return what an event is narrowed by, by name; names of nothing are left out."""
-    first, *others = (
-        getattr(event, name).order_by().values_list(Value(name), "pk")
-        for name in event_rules.AIMS
-    )
-    aims: dict[str, list[int]] = {}
-    for name, pk in first.union(*others, all=True):
-        aims.setdefault(name, []).append(pk)
-    return aims
