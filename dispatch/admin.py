@@ -1,4 +1,7 @@
-"""The back office of what happened: to be read. Nothing here moves load by hand."""
+"""The back office of what happened, to be read, and of what programs promised.
+
+Nothing here moves load by hand.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,24 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from dispatch import policies, windows
+from dispatch.event_policy import USUAL
+from dispatch.lifecycle import EventKind
 from dispatch.models import (
     Alarm,
     AreaHoldOff,
     AuditEntry,
     Command,
+    DayOff,
     Envelope,
     EnvelopeChange,
+    EventPolicy,
     GridEvent,
     Hold,
+    Occurrence,
+    RecurringWindow,
 )
+from fleets import clock
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -111,6 +122,80 @@ class EnvelopeChangeAdmin(ReadOnlyAdmin):
     list_select_related = (
         "envelope__program", "envelope__feeder", "proposed_by", "decided_by",
     )  # fmt: skip
+
+
+@admin.register(EventPolicy)
+class EventPolicyAdmin(Base):
+    """What a program promised about its events; what is planned already stays."""
+
+    list_display = (
+        "program", "kind", "notice_hours", "season_from_month", "season_to_month",
+        "max_events_per_day", "max_days_per_season", "max_consecutive_days",
+        "max_hours_per_season", "max_hours_per_year", "min_participants",
+    )  # fmt: skip
+    list_filter = ("kind", "program")
+    list_select_related = ("program",)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Begin with the usual numbers of a kind, economic unless `kind` names one."""
+        asked = super().get_changeform_initial_data(request)
+        kind = str(asked.get("kind", ""))
+        known = EventKind(kind) if kind in EventKind.values else EventKind.ECONOMIC
+        return {**policies.as_columns(USUAL[known]), **asked, "kind": known}
+
+
+@admin.register(DayOff)
+class DayOffAdmin(Base):
+    """Holidays and blackouts; whether an event minds them is its kind's policy."""
+
+    list_display = ("name", "sort", "program", "first_on", "last_on")
+    list_filter = ("sort", "program")
+    list_select_related = ("program",)
+    search_fields = ("name",)
+    date_hierarchy = "first_on"
+
+
+@admin.register(RecurringWindow)
+class RecurringWindowAdmin(Base):
+    """Windows that make events by themselves; each event passes judge and envelope."""
+
+    list_display = (
+        "name", "program", "kind", "weekdays", "starts_at", "hours", "is_paused",
+        "written_by",
+    )  # fmt: skip
+    list_filter = ("program", "kind", "is_paused")
+    list_select_related = ("program",)
+    search_fields = ("name",)
+    filter_horizontal = ("feeders", "substations", "groups")
+    readonly_fields = ("written_by", "written_at")
+
+    def save_model(
+        self, request: HttpRequest, obj: RecurringWindow, form: Any, change: bool
+    ) -> None:
+        """Save it in the name of whoever is signed in."""
+        windows.written(obj, actor=request.user.get_username(), now=clock.now())
+        super().save_model(request, obj, form, change)
+
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: Any, change: bool
+    ) -> None:
+        """Put it on record once its aim is saved."""
+        super().save_related(request, form, formsets, change)
+        windows.tell_written(form.instance)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Keep what explains the events that it made; pausing ends it."""
+        return False
+
+
+@admin.register(Occurrence)
+class OccurrenceAdmin(ReadOnlyAdmin):
+    """Days of recurring windows: the event, or why there is none."""
+
+    list_display = ("window", "on", "event", "skipped", "decided_at")
+    list_filter = ("window",)
+    list_select_related = ("window", "event__program")
+    date_hierarchy = "on"
 
 
 @admin.register(AreaHoldOff)

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Count, Model, Sum
 
-from dispatch.event_rules import Shape, listed, shape_of
+from dispatch.event_rules import Shape, aimed, listed, shape_of
 from dispatch.lifecycle import EventStatus
 from dispatch.models import Envelope, GridEvent
-from fleets.models import Program, Vehicle
+from fleets.models import Feeder, Program
 
 LONGEST_WORDS = 200  # what `pending_reason` holds
 # Each event that runs is judged for every car at every turn. More at once than anybody
@@ -54,12 +54,9 @@ class Step:
 def step(program: Program, shape: Shape) -> Step:
     """Return how large an event of this shape could become."""
     target_kw = shape.target_kw
-    aimed = Vehicle.objects.enrolled(program)
-    if shape.feeders:
-        aimed = aimed.filter(feeder__in=shape.feeders)
-    if shape.vehicles:
-        aimed = aimed.filter(pk__in=[vehicle.pk for vehicle in shape.vehicles])
-    sums = aimed.aggregate(cars=Count("pk"), kw=Sum("usual_power_kw", default=0.0))
+    sums = aimed(program, shape).aggregate(
+        cars=Count("pk"), kw=Sum("usual_power_kw", default=0.0)
+    )
     aimed_cars, aimed_kw = int(sums["cars"]), float(sums["kw"])
     kw, cars = aimed_kw, aimed_cars
     if target_kw is not None:
@@ -131,14 +128,25 @@ def grows(program: Program, before: Shape, after: Shape) -> bool:
     within = (
         before.starts_at <= after.starts_at
         and after.ends_at <= before.ends_at
-        and _is_part(after.feeders, before.feeders)
-        and _is_part(after.vehicles, before.vehicles)
+        and _is_part(_places(after), _places(before))
+        and _is_part(_names(after.groups), _names(before.groups))
+        and _is_part(_names(after.vehicles), _names(before.vehicles))
     )
     return not within or step(program, after).is_larger_than(step(program, before))
 
 
-def _is_part(after: Sequence[Model], before: Sequence[Model]) -> bool:
-    """Return whether an aim lies within another; none at all is everywhere."""
-    if not before:
-        return True
-    return bool(after) and {one.pk for one in after} <= {one.pk for one in before}
+def _places(shape: Shape) -> set[int] | None:
+    """Return the feeders that an event aims at now; None is everywhere."""
+    if not (shape.feeders or shape.substations):
+        return None
+    inside = Feeder.objects.filter(substation__in=shape.substations)
+    return {one.pk for one in shape.feeders} | set(inside.values_list("pk", flat=True))
+
+
+def _names(aim: Sequence[Model]) -> set[int] | None:
+    return {one.pk for one in aim} or None
+
+
+def _is_part(after: set[int] | None, before: set[int] | None) -> bool:
+    """Return whether an aim lies within another; None is all there is."""
+    return before is None or (after is not None and after <= before)

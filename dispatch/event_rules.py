@@ -15,8 +15,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db.models import Q, QuerySet, Value
+
+from dispatch import policies
+from dispatch.lifecycle import EventKind
 from dispatch.models import GridEvent
-from fleets.models import Enrolment, EnrolmentStatus, Feeder, Program, Vehicle
+from fleets.models import (
+    Customer,
+    CustomerGroup,
+    Enrolment,
+    EnrolmentStatus,
+    Feeder,
+    Program,
+    Substation,
+    Vehicle,
+)
 
 # Clocks differ and messages travel: a start this long ago counts as now.
 START_GRACE = timedelta(minutes=5)
@@ -24,6 +37,8 @@ START_GRACE = timedelta(minutes=5)
 LONGEST_NOTICE = timedelta(days=366)
 # 10 GW, more than any fleet of cars draws: a mistaken unit, whoever sends it.
 MOST_KW = 10_000_000.0
+# What an event is narrowed by; nothing at all is every car of the program.
+AIMS = ("feeders", "substations", "groups", "vehicles")
 # Names in one message before it is cut short.
 NAMED_AT_MOST = 10
 
@@ -68,6 +83,8 @@ class Shape:
     target_kw: float | None = None
     feeders: Sequence[Feeder] = field(default=())
     vehicles: Sequence[Vehicle] = field(default=())
+    substations: Sequence[Substation] = field(default=())
+    groups: Sequence[CustomerGroup] = field(default=())
 
 
 def shape_of(event: GridEvent) -> Shape:
@@ -78,22 +95,115 @@ def shape_of(event: GridEvent) -> Shape:
         event.target_kw,
         list(event.feeders.all()),
         list(event.vehicles.all()),
+        list(event.substations.all()),
+        list(event.groups.all()),
+    )
+
+
+def aimed_at(
+    vehicles: QuerySet[Vehicle],
+    *,
+    feeders: Sequence[Feeder | int] = (),
+    substations: Sequence[Substation | int] = (),
+    groups: Sequence[CustomerGroup | int] = (),
+    only: Sequence[Vehicle | int] = (),
+) -> QuerySet[Vehicle]:
+    """Narrow cars to an aim, each of them once.
+
+    Feeders and substations say where, together; groups say whose, and `only` which:
+    a car must answer to all that is said.
+    """
+    if feeders or substations:
+        vehicles = vehicles.filter(
+            Q(feeder__in=feeders) | Q(feeder__substation__in=substations)
+        )
+    if groups:
+        # Not by a join: who is in two of the groups would be there twice.
+        members = Customer.objects.filter(groups__in=groups)
+        vehicles = vehicles.filter(account__customer__in=members)
+    if only:
+        vehicles = vehicles.filter(pk__in=[getattr(one, "pk", one) for one in only])
+    return vehicles
+
+
+def aims_of(event: GridEvent) -> dict[str, list[int]]:
+    """Return what an event is narrowed by, by name; names of nothing are left out."""
+    first, *others = (
+        getattr(event, name).order_by().values_list(Value(name), "pk") for name in AIMS
+    )
+    aims: dict[str, list[int]] = {}
+    for name, pk in first.union(*others, all=True):
+        aims.setdefault(name, []).append(pk)
+    return aims
+
+
+def aimed(program: Program, shape: Shape) -> QuerySet[Vehicle]:
+    """Return the enrolled cars that an event of this shape aims at."""
+    return aimed_at(
+        Vehicle.objects.enrolled(program),
+        feeders=shape.feeders,
+        substations=shape.substations,
+        groups=shape.groups,
+        only=shape.vehicles,
     )
 
 
 def check(
-    program: Program, shape: Shape, *, now: datetime, keeps_start: bool = False
+    program: Program,
+    shape: Shape,
+    *,
+    kind: EventKind,
+    now: datetime,
+    amended: GridEvent | None = None,
+    names_cars: bool = True,
 ) -> None:
-    """Raise Invalid with everything that is wrong, or return."""
+    """Raise Invalid with everything that is wrong, or return.
+
+    Runs in the transaction that writes the event. `amended` is what an amendment would
+    change, locked and as it still is. A consent that ended meanwhile must not keep the
+    rest from changing: consent is asked for only of cars that are named now.
+    """
+    was = shape_of(amended) if amended else None
+    keeps_start = was is not None and shape.starts_at == was.starts_at
     findings = [
         *_window(program, shape, now=now, keeps_start=keeps_start),
         *_target(shape.target_kw),
         *_twice("feeders", [feeder.code for feeder in shape.feeders]),
+        *_twice("substations", [station.code for station in shape.substations]),
+        *_twice("groups", [group.code for group in shape.groups]),
         *_twice("vehicles", [str(vehicle.pk) for vehicle in shape.vehicles]),
-        *_consent(program, shape.vehicles),
+        *_consent(program, shape.vehicles if names_cars else ()),
     ]
+    if shape.starts_at < shape.ends_at <= shape.starts_at + LONGEST_NOTICE:
+        findings += _policy(program, shape, kind, was, now=now, amended=amended)
     if findings:
         raise Invalid(findings)
+
+
+def _policy(
+    program: Program,
+    shape: Shape,
+    kind: EventKind,
+    was: Shape | None,
+    *,
+    now: datetime,
+    amended: GridEvent | None,
+) -> Iterable[Finding]:
+    """Return what the program's policy for this kind says, in words of a form."""
+    aims_anew = was is None or any(
+        set(getattr(shape, name)) != set(getattr(was, name)) for name in AIMS
+    )
+    for broken in policies.broken_by(
+        program,
+        kind=kind,
+        starts_at=shape.starts_at,
+        ends_at=shape.ends_at,
+        participants=aimed(program, shape).count() if aims_anew else None,
+        now=now,
+        was=(was.starts_at, was.ends_at) if was else None,
+        but=amended.pk if amended else None,
+    ):
+        yield Finding(broken.field, broken.rule, broken.message)
 
 
 def _window(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 
 from dispatch import area_hold_offs, envelope_changes
-from dispatch.lifecycle import AreaKind
+from dispatch.event_rules import Finding
+from dispatch.lifecycle import AreaKind, EventKind
 from dispatch.models import Envelope
-from fleets.models import Feeder, Program, Substation
+from fleets.models import CustomerGroup, Feeder, Program, Substation
 
 
 class WhyForm(forms.Form):
@@ -114,3 +116,58 @@ class AreaForm(WhyForm):
                 "Choose feeders or substations, or say that it is everywhere."
             )
         return asked
+
+
+class MomentField(forms.DateTimeField):
+    """A moment by the clock of the time zone that the form is handled in.
+
+    One that a clock change skips or shows twice is refused: nobody knows which.
+    """
+
+    widget = forms.DateTimeInput(
+        attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M:%S"
+    )
+
+
+class EventChangesForm(WhyForm):
+    """What of an event may change later; also the common part of a new one."""
+
+    starts_at = MomentField(label="Starts")
+    ends_at = MomentField(label="Ends")
+    target_kw = forms.FloatField(
+        label="Target, kW", required=False, help_text="Empty: all that can be held."
+    )
+    substations = forms.ModelMultipleChoiceField(
+        Substation.objects.order_by("code"),
+        required=False,
+        help_text="No substation and no feeder is everywhere.",
+    )
+    feeders = forms.ModelMultipleChoiceField(
+        Feeder.objects.order_by("code"), required=False
+    )
+    groups = forms.ModelMultipleChoiceField(
+        CustomerGroup.objects.order_by("code"),
+        label="Customer groups",
+        required=False,
+        help_text="None is all customers.",
+    )
+    priority = forms.IntegerField(
+        min_value=0, max_value=32_767, initial=0, help_text="0 is the most urgent."
+    )
+
+    def refuse(self, findings: Iterable[Finding]) -> None:
+        """Show each finding at its field, or above them all."""
+        for finding in findings:
+            field = finding.field if finding.field in self.fields else None
+            self.add_error(field, finding.message)
+
+
+class NewEventForm(EventChangesForm):
+    kind = forms.ChoiceField(choices=EventKind.choices)
+    field_order = ["kind"]
+
+
+class AmendEventForm(EventChangesForm):
+    """What changes, and the version of the event that was looked at."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput)

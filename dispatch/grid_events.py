@@ -9,7 +9,7 @@ given back is not listed here: the next tick derives it from the open holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import TypedDict
 
@@ -25,7 +25,14 @@ from dispatch.lifecycle import (
     ParticipationStatus,
 )
 from dispatch.models import GridEvent, GridSignal, Hold, Participation
-from fleets.models import Enrolment, Feeder, Program, Vehicle
+from fleets.models import (
+    CustomerGroup,
+    Enrolment,
+    Feeder,
+    Program,
+    Substation,
+    Vehicle,
+)
 
 NOT_BEGUN = (EventStatus.DRAFT, EventStatus.PENDING, EventStatus.SCHEDULED)
 OVER = (EventStatus.COMPLETED, EventStatus.SETTLED)
@@ -38,6 +45,8 @@ class Changes(TypedDict, total=False):
     ends_at: datetime
     target_kw: float | None
     feeders: Sequence[Feeder]
+    substations: Sequence[Substation]
+    groups: Sequence[CustomerGroup]
     vehicles: Sequence[Vehicle]
     priority: int
     reason: str
@@ -52,6 +61,8 @@ def schedule(
     target_kw: float | None,
     feeders: Sequence[Feeder],
     vehicles: Sequence[Vehicle],
+    substations: Sequence[Substation] = (),
+    groups: Sequence[CustomerGroup] = (),
     priority: int,
     reason: str,
     signal: GridSignal | None,
@@ -59,9 +70,11 @@ def schedule(
     now: datetime,
 ) -> GridEvent:
     """Write down a new event: scheduled, or pending when it is too large for one."""
-    shape = event_rules.Shape(starts_at, ends_at, target_kw, feeders, vehicles)
-    event_rules.check(program, shape, now=now)
+    shape = event_rules.Shape(
+        starts_at, ends_at, target_kw, feeders, vehicles, substations, groups
+    )
     with transaction.atomic():
+        event_rules.check(program, shape, kind=kind, now=now)
         excess = envelope.excess(program, shape)
         event = GridEvent.objects.create(
             program=program,
@@ -77,8 +90,8 @@ def schedule(
             created_at=now,
             created_by=actor,
         )
-        event.feeders.set(feeders)
-        event.vehicles.set(vehicles)
+        for name in event_rules.AIMS:
+            getattr(event, name).set(getattr(shape, name))
         GridEvent.objects.all().record(
             [(event.pk, "")], event.status, now=now, reason=excess
         )
@@ -134,23 +147,19 @@ def amend(
         if not running and locked.status not in NOT_BEGUN:
             raise WrongMoment(f"The event is {locked.status} and cannot be amended.")
         before = event_rules.shape_of(locked)
-        after = event_rules.Shape(
-            starts_at=changes.get("starts_at", before.starts_at),
-            ends_at=changes.get("ends_at", before.ends_at),
-            target_kw=changes.get("target_kw", before.target_kw),
-            feeders=changes.get("feeders", before.feeders),
-            vehicles=changes.get("vehicles", before.vehicles),
-        )
+        wanted = {field.name for field in fields(before)} & set(changes)
+        after = replace(before, **{name: changes[name] for name in wanted})  # type: ignore[literal-required]
         if running and after.starts_at != before.starts_at:
             raise Invalid(
                 [Finding("starts_at", "started", "A running event keeps its start.")]
             )
         event_rules.check(
             locked.program,
-            # A consent that ended meanwhile must not keep the rest from changing.
-            after if "vehicles" in changes else replace(after, vehicles=()),
+            after,
+            kind=EventKind(locked.kind),
             now=now,
-            keeps_start=after.starts_at == before.starts_at,
+            amended=locked,
+            names_cars="vehicles" in changes,
         )
         grows = envelope.grows(locked.program, before, after)
         excess = ""
@@ -174,10 +183,8 @@ def amend(
                 "approved_kw_per_minute",
             ]
         )  # fmt: skip
-        if "feeders" in changes:
-            locked.feeders.set(changes["feeders"])
-        if "vehicles" in changes:
-            locked.vehicles.set(changes["vehicles"])
+        for name in wanted.intersection(event_rules.AIMS):
+            getattr(locked, name).set(getattr(after, name))
         if excess and locked.status == EventStatus.SCHEDULED:
             _move(locked, EventStatus.PENDING, now, excess)
         elif not excess and locked.status == EventStatus.PENDING:

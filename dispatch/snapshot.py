@@ -1,6 +1,7 @@
 """Observe: rows to the planner's arrays, all of one moment.
 
-Seven queries a program, whatever the number of cars; four more an event.
+Seven queries a program, whatever the number of cars; three more an event, and one if
+it is aimed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.db import connection
 from django.db.models import Exists, FloatField, Func, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, NullIf
 
-from dispatch import area_hold_offs, holds, limits, planner
+from dispatch import area_hold_offs, event_rules, holds, limits, planner
 from dispatch.lifecycle import (
     OPEN_HOLD,
     CommandStatus,
@@ -378,13 +379,12 @@ def _event(
 
 
 def _aimed(event: GridEvent, cars: planner.Cars) -> planner.Bools:
-    """Say which cars the event is aimed at: feeders and single cars both narrow it."""
-    vehicles = set(event.vehicles.values_list("pk", flat=True))
-    feeders = set(event.feeders.values_list("pk", flat=True))
+    """Say which cars the event is aimed at, by what stands on record now."""
+    aims = event_rules.aims_of(event)
     aimed: planner.Bools = np.ones(len(cars.vehicle_id), dtype=bool)
-    if vehicles:
-        aimed &= np.isin(cars.vehicle_id, list(vehicles))
-    if feeders:
-        on_them = Vehicle.objects.filter(feeder__in=feeders).values_list("pk")
-        aimed &= np.isin(cars.vehicle_id, [pk for (pk,) in on_them])
+    if vehicles := aims.pop("vehicles", None):
+        aimed &= np.isin(cars.vehicle_id, vehicles)
+    if aims:
+        inside = event_rules.aimed_at(Vehicle.objects.all(), **aims)
+        aimed &= np.isin(cars.vehicle_id, list(inside.values_list("pk", flat=True)))
     return aimed

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from celery import shared_task
 
-from dispatch import control, fanout, line, live, retention
+from dispatch import control, fanout, line, live, retention, windows
 from dispatch.models import IdempotencyKey
 from dispatch.safekeeping import guard
 from fleets import clock
@@ -74,6 +74,12 @@ def keep_house() -> None:
     IdempotencyKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()
     retention.make_ahead(now)
     retention.drop_old(now)
+
+
+@shared_task
+def make_events() -> None:
+    """Let recurring windows make the events that are near."""
+    windows.make_events(clock.now())
 
 
 def _may_act() -> bool:

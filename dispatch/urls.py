@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from dispatch import views
-from dispatch.views import areas, envelopes
+from dispatch.views import areas, envelopes, events
 
 urlpatterns = [
     path("", views.live_page, name="live"),
@@ -15,6 +15,9 @@ urlpatterns = [
     path("holds/allow", views.allow_new_holds, name="allow-new-holds"),
     path("holds/<int:hold_id>/try-again", views.try_again, name="try-again"),
     path("holds/<int:hold_id>/close", views.close_hold, name="close-hold"),
+    path("events/", events.index, name="event-list"),
+    path("programs/<int:program_id>/events/new", events.write, name="write-event"),
+    path("events/<int:event_id>/amend", events.amend, name="amend-event"),
     path("events/<int:event_id>/approve", views.approve, name="approve-event"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),
     path("areas/hold-off", areas.declare, name="declare-area"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from fleets.models import (
     Customer,
+    CustomerGroup,
     Enrolment,
     Feeder,
     Program,
@@ -18,9 +19,11 @@ from fleets.models import (
     User,
     Vehicle,
 )
+from fleets.signals import program_made
 
 if TYPE_CHECKING:
     CustomerBase = admin.ModelAdmin[Customer]
+    GroupBase = admin.ModelAdmin[CustomerGroup]
     EnrolmentBase = admin.ModelAdmin[Enrolment]
     FeederBase = admin.ModelAdmin[Feeder]
     ProgramBase = admin.ModelAdmin[Program]
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     VehicleBase = admin.ModelAdmin[Vehicle]
     AccountBase = admin.TabularInline[ProviderAccount, Customer]
 else:
-    CustomerBase = EnrolmentBase = FeederBase = admin.ModelAdmin
+    GroupBase = CustomerBase = EnrolmentBase = FeederBase = admin.ModelAdmin
     ProgramBase = SubstationBase = VehicleBase = admin.ModelAdmin
     AccountBase = admin.TabularInline
 
@@ -48,6 +51,22 @@ class CustomerAdmin(CustomerBase):
     search_fields = ("name", "email", "provider_accounts__external_id")
     autocomplete_fields = ("user",)
     inlines = (AccountInline,)
+
+
+class NoDeleting:
+    """For what events are aimed at: without it, an event would aim at everybody."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(CustomerGroup)
+class CustomerGroupAdmin(NoDeleting, GroupBase):
+    """Whom events are aimed at together; who joins or leaves counts at once."""
+
+    list_display = ("name", "code")
+    search_fields = ("name", "code")
+    autocomplete_fields = ("customers",)
 
 
 @admin.register(Vehicle)
@@ -98,6 +117,14 @@ class ProgramAdmin(ProgramBase):
         "max_holds_per_day",
     )  # fmt: skip
 
+    def save_model(
+        self, request: HttpRequest, obj: Program, form: Any, change: bool
+    ) -> None:
+        """Tell of a new program."""
+        super().save_model(request, obj, form, change)
+        if not change:
+            program_made.send(Program, program=obj)
+
 
 @admin.register(Enrolment)
 class EnrolmentAdmin(EnrolmentBase):
@@ -121,13 +148,13 @@ class EnrolmentAdmin(EnrolmentBase):
 
 
 @admin.register(Substation)
-class SubstationAdmin(SubstationBase):
+class SubstationAdmin(NoDeleting, SubstationBase):
     list_display = ("name", "code")
     search_fields = ("name", "code")
 
 
 @admin.register(Feeder)
-class FeederAdmin(FeederBase):
+class FeederAdmin(NoDeleting, FeederBase):
     list_display = ("code", "name", "substation", "capacity_kw")
     list_filter = ("substation",)
     list_select_related = ("substation",)

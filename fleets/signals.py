@@ -1,4 +1,4 @@
-"""What `fleets` tells whoever listens. Both are sent once the rows are committed."""
+"""What `fleets` tells whoever listens. All but the last once rows are committed."""
 
 from __future__ import annotations
 
@@ -9,3 +9,6 @@ readings_recorded = Signal()
 
 # enrolment_ids: list[int], enrolments whose customers took their consent back.
 consent_ended = Signal()
+
+# program: Program, one made in the back office; sent in the transaction that makes it.
+program_made = Signal()

@@ -91,6 +91,9 @@ app.conf.beat_schedule = {
     # Partitions ahead of the clock, which may run fast; old ones go.
     "keep-house": {"task": "dispatch.tasks.keep_house", "schedule": 60,
                    "options": {"queue": "control", "expires": 60}},
+    # Events of recurring windows, a week ahead; what a stop missed is made up for.
+    "make-events": {"task": "dispatch.tasks.make_events", "schedule": 60,
+                    "options": {"queue": "control", "expires": 60}},
     # Messages whose time has passed.
     "prune": {"task": "fleets.tasks.prune", "schedule": 600,
               "options": {"queue": "control", "expires": 600}},

@@ -15,10 +15,18 @@ from django.contrib.auth.models import Permission
 
 from dispatch import grid_events
 from dispatch.lifecycle import EventKind, EventStatus, ParticipationStatus
-from dispatch.models import Command, GridClient, GridEvent, Hold, Participation
+from dispatch.models import (
+    Command,
+    Envelope,
+    GridClient,
+    GridEvent,
+    Hold,
+    Participation,
+)
 from fleets import clock
 from fleets.models import (
     Customer,
+    CustomerGroup,
     Enrolment,
     EnrolmentStatus,
     Feeder,
@@ -94,6 +102,17 @@ def make_customer(db: None) -> Callable[..., Customer]:
 
 
 @pytest.fixture
+def make_group(db: None) -> Callable[..., CustomerGroup]:
+    def make(*customers: Customer, code: str = "") -> CustomerGroup:
+        code = code or f"group-{next(_numbers)}"
+        group = CustomerGroup.objects.create(code=code, name=code.title())
+        group.customers.set(customers)
+        return group
+
+    return make
+
+
+@pytest.fixture
 def make_vehicle(make_customer: Callable[..., Customer]) -> Callable[..., Vehicle]:
     """Return a maker of cars that charge at home, as read a minute ago."""
 
@@ -156,6 +175,8 @@ def make_event(make_program: Callable[..., Program]) -> Callable[..., GridEvent]
         program: Program | None = None,
         *,
         feeders: Sequence[Feeder] = (),
+        substations: Sequence[Substation] = (),
+        groups: Sequence[CustomerGroup] = (),
         vehicles: Sequence[Vehicle] = (),
         **values: Any,
     ) -> GridEvent:
@@ -175,6 +196,8 @@ def make_event(make_program: Callable[..., Program]) -> Callable[..., GridEvent]
             },
         )
         event.feeders.set(feeders)
+        event.substations.set(substations)
+        event.groups.set(groups)
         event.vehicles.set(vehicles)
         return event
 
@@ -230,6 +253,12 @@ def plan(program: Program, **values: Any) -> GridEvent:
         "now": NOW,
     }
     return grid_events.schedule(program, **{**wanted, **values})
+
+
+def bound(program: Program, **bounds: float) -> None:
+    """Give a program's envelope other bounds."""
+    envelope = Envelope.objects.of(program)
+    Envelope.objects.filter(pk=envelope.pk).update(**bounds)
 
 
 @pytest.fixture

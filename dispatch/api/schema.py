@@ -74,7 +74,8 @@ ETAG = OpenApiParameter(
     "ETag", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[200, 201]
 )
 MEANINGS = {
-    400: "Something is wrong with the request: `errors` names each field.",
+    400: "Something is wrong with the request: `errors` names each field, and each "
+    "rule of the event's policy that it would break.",
     401: "No valid access token.",
     403: "The token lacks the scope, or the person the right.",
     404: "There is nothing with this number.",
@@ -123,8 +124,8 @@ NEW_EVENT = OpenApiExample(
         "starts_at": "2026-01-12T17:00:00+01:00",
         "ends_at": "2026-01-12T19:00:00+01:00",
         "target_kw": 400,
-        "feeders": [],
-        "vehicles": [],
+        "substations": ["north"],
+        "groups": ["pilot-2026"],
         "reason": "Day-ahead peak",
     },
     request_only=True,

@@ -25,14 +25,38 @@ from dispatch.lifecycle import (
     ParticipationStatus,
 )
 from dispatch.models import AreaHoldOff, GridEvent
-from fleets.models import Feeder, Program, Substation, Vehicle
+from fleets.models import CustomerGroup, Feeder, Program, Substation, Vehicle
 
 MOST_FEEDERS = 1_000
 MOST_VEHICLES = 100_000
 LOWEST_PRIORITY = 32_767  # what the column holds
 
 
-class EventChanges(StrictSerializer):
+def codes_field(help_text: str) -> serializers.ListField:
+    """Return a field for codes of what events are aimed at."""
+    return serializers.ListField(
+        child=TextField(), required=False, max_length=MOST_FEEDERS, help_text=help_text
+    )
+
+
+class Place(StrictSerializer):
+    """Feeders and substations by their codes."""
+
+    feeders = codes_field("Codes of feeders.")
+    substations = codes_field("Codes of substations: all feeders that they have now.")
+
+    def validate_feeders(self, codes: list[str]) -> list[Feeder]:
+        """Return the feeders, each as often as it was named."""
+        known = {row.code: row for row in Feeder.objects.filter(code__in=codes)}
+        return _all("feeders", codes, known)
+
+    def validate_substations(self, codes: list[str]) -> list[Substation]:
+        """Return the substations, each as often as it was named."""
+        known = {row.code: row for row in Substation.objects.filter(code__in=codes)}
+        return _all("substations", codes, known)
+
+
+class EventChanges(Place):
     """What of an event may change later; also the common part of a new one."""
 
     priority = WholeField(
@@ -48,11 +72,15 @@ class EventChanges(StrictSerializer):
         allow_null=True,
         help_text="Load to take off, in kW; null: all that can be held.",
     )
-    feeders = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of the feeders it aims at; empty: everywhere.",
+    feeders = codes_field(
+        "Codes of the feeders it aims at. No feeder and no substation is everywhere."
+    )
+    substations = codes_field(
+        "Codes of the substations it aims at: whatever hangs on them at any "
+        "moment, beside the feeders."
+    )
+    groups = codes_field(
+        "Codes of the customer groups it aims at; empty: all customers."
     )
     vehicles = serializers.ListField(
         child=WholeField(min_value=1, max_value=LARGEST_ID),
@@ -62,10 +90,10 @@ class EventChanges(StrictSerializer):
     )
     reason = TextField(required=False, allow_blank=True, max_length=200)
 
-    def validate_feeders(self, codes: list[str]) -> list[Feeder]:
-        """Return the feeders, each as often as it was named."""
-        known = {row.code: row for row in Feeder.objects.filter(code__in=codes)}
-        return _all("feeders", codes, known)
+    def validate_groups(self, codes: list[str]) -> list[CustomerGroup]:
+        """Return the groups, each as often as it was named."""
+        known = {row.code: row for row in CustomerGroup.objects.filter(code__in=codes)}
+        return _all("groups", codes, known)
 
     def validate_vehicles(self, ids: list[int]) -> list[Vehicle]:
         """Return the cars, each as often as it was named."""
@@ -145,6 +173,8 @@ class EventSummary(serializers.ModelSerializer[GridEvent]):
     ends_at = MomentField()
     target_kw = serializers.FloatField(allow_null=True)
     feeders = serializers.SerializerMethodField()
+    substations = serializers.SerializerMethodField()
+    groups = serializers.SerializerMethodField()
     pending_reason = serializers.CharField(
         help_text="Why it waits for a second person, if it does."
     )
@@ -158,7 +188,8 @@ class EventSummary(serializers.ModelSerializer[GridEvent]):
         model = GridEvent
         fields: tuple[str, ...] = (
             "id", "version", "status", "program", "kind", "priority", "starts_at",
-            "ends_at", "target_kw", "feeders", "reason", "pending_reason",
+            "ends_at", "target_kw", "feeders", "substations", "groups", "reason",
+            "pending_reason",
             "created_at", "created_by", "started_at", "restoring_at", "completed_at",
             "cancelled_at",
         )  # fmt: skip
@@ -167,6 +198,14 @@ class EventSummary(serializers.ModelSerializer[GridEvent]):
     @extend_schema_field({"type": "array", "items": {"type": "string"}})
     def get_feeders(self, event: GridEvent) -> list[str]:
         return sorted(feeder.code for feeder in event.feeders.all())
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_substations(self, event: GridEvent) -> list[str]:
+        return sorted(station.code for station in event.substations.all())
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_groups(self, event: GridEvent) -> list[str]:
+        return sorted(group.code for group in event.groups.all())
 
 
 class ParticipationCount(serializers.Serializer[Any]):
@@ -232,24 +271,12 @@ def _all(name: str, keys: Iterable[Any], known: dict[Any, Any]) -> list[Any]:
     return [known[key] for key in keys]
 
 
-class NewAreaHoldOff(StrictSerializer):
+class NewAreaHoldOff(Place):
     """An area to be kept free of holds. Nothing named is refused: say `everywhere`."""
 
     kind = serializers.ChoiceField(choices=AreaKind.choices)
     program = TextField(
         max_length=50, required=False, help_text="The program's code; left out: all."
-    )
-    feeders = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of feeders.",
-    )
-    substations = serializers.ListField(
-        child=TextField(),
-        required=False,
-        max_length=MOST_FEEDERS,
-        help_text="Codes of substations: all feeders that they have now.",
     )
     everywhere = serializers.BooleanField(default=False)
     starts_at = MomentField(required=False, help_text="Left out: now.")
@@ -259,16 +286,6 @@ class NewAreaHoldOff(StrictSerializer):
     def validate_program(self, code: str) -> Program:
         """Return the program."""
         return program_of(code)
-
-    def validate_feeders(self, codes: list[str]) -> list[Feeder]:
-        """Return the feeders."""
-        known = {row.code: row for row in Feeder.objects.filter(code__in=codes)}
-        return _all("feeders", codes, known)
-
-    def validate_substations(self, codes: list[str]) -> list[Substation]:
-        """Return the substations."""
-        known = {row.code: row for row in Substation.objects.filter(code__in=codes)}
-        return _all("substations", codes, known)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse to guess whether nothing named means everywhere."""

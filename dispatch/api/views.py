@@ -77,7 +77,9 @@ class EventView(GridView):
     lookup_url_kwarg = "event_id"
 
     def get_queryset(self) -> QuerySet[GridEvent]:
-        return GridEvent.objects.select_related("program").prefetch_related("feeders")
+        return GridEvent.objects.select_related("program").prefetch_related(
+            "feeders", "substations", "groups"
+        )
 
     def event(self) -> GridEvent:
         """Return the event of this address, or raise 404."""
@@ -130,6 +132,8 @@ class EventsView(EventView):
                 ends_at=wanted["ends_at"],
                 target_kw=wanted.get("target_kw"),
                 feeders=wanted.get("feeders", []),
+                substations=wanted.get("substations", []),
+                groups=wanted.get("groups", []),
                 vehicles=wanted.get("vehicles", []),
                 priority=wanted.get("priority", 0),
                 reason=wanted.get("reason", ""),

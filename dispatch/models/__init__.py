@@ -6,6 +6,7 @@ from dispatch.models.areas import AreaHoldOff
 from dispatch.models.envelope_changes import EnvelopeChange
 from dispatch.models.events import GridClient, GridEvent, GridSignal, Participation
 from dispatch.models.holds import Command, Hold
+from dispatch.models.policies import DayOff, EventPolicy, Occurrence, RecurringWindow
 from dispatch.models.records import (
     Alarm,
     AuditEntry,
@@ -27,9 +28,11 @@ __all__ = [
     "AuditEntry",
     "Change",
     "Command",
+    "DayOff",
     "Envelope",
     "EnvelopeChange",
     "EnvelopeGauge",
+    "EventPolicy",
     "GridClient",
     "GridEvent",
     "GridSignal",
@@ -37,7 +40,9 @@ __all__ = [
     "IdempotencyKey",
     "LoadSample",
     "LoopTurn",
+    "Occurrence",
     "Participation",
+    "RecurringWindow",
     "SecondPlace",
     "Sender",
 ]

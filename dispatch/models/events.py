@@ -14,7 +14,7 @@ from dispatch.lifecycle import (
     ParticipationStatus,
 )
 from dispatch.querysets import GridEventQuerySet, ParticipationQuerySet
-from fleets.models import Feeder, Program, User, Vehicle
+from fleets.models import CustomerGroup, Feeder, Program, Substation, User, Vehicle
 
 
 class GridClient(AbstractApplication):  # type: ignore[misc]
@@ -64,8 +64,10 @@ class GridEvent(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     target_kw = models.FloatField(null=True, blank=True)  # null: all that can be held
-    # Aim: empty means everywhere, every car of the program.
+    # Aim: all empty means every car of the program.
     feeders = models.ManyToManyField(Feeder, related_name="events", blank=True)
+    substations = models.ManyToManyField(Substation, related_name="events", blank=True)
+    groups = models.ManyToManyField(CustomerGroup, related_name="events", blank=True)
     vehicles = models.ManyToManyField(Vehicle, related_name="aimed_events", blank=True)
     reason = models.CharField(max_length=200, blank=True)
     pending_reason = models.CharField(max_length=200, blank=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleets.models.grid import Feeder, Substation
-from fleets.models.people import Customer, ProviderAccount, User
+from fleets.models.people import Customer, CustomerGroup, ProviderAccount, User
 from fleets.models.programs import Enrolment, EnrolmentStatus, Program, Tactic
 from fleets.models.readings import Reading, WebhookDelivery
 from fleets.models.running import Bucket, ProviderToken, SystemClock, VehicleBucket
@@ -12,6 +12,7 @@ from fleets.models.vehicles import Vehicle
 __all__ = [
     "Bucket",
     "Customer",
+    "CustomerGroup",
     "Enrolment",
     "EnrolmentStatus",
     "Feeder",

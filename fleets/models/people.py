@@ -27,6 +27,17 @@ class Customer(models.Model):
         return self.name
 
 
+class CustomerGroup(models.Model):
+    """Customers that events may be aimed at together: a pilot, a tariff, a street."""
+
+    code = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    customers = models.ManyToManyField(Customer, related_name="groups", blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.name}"
+
+
 class ProviderAccount(models.Model):
     """A customer's account at a vehicle provider, by the provider's own user id."""
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
-from dispatch import grid_events, switch
-from dispatch.event_rules import Stale
-from dispatch.lifecycle import (
-    CommandStatus,
-    EventStatus,
-)
-from dispatch.models import (
-    Change,
-    GridEvent,
-)
+from dispatch import grid_events, policies, switch
+from dispatch.event_policy import Rules
+from dispatch.event_rules import Invalid, Stale
+from dispatch.lifecycle import CommandStatus, EventKind, EventStatus
+from dispatch.models import Change, EventPolicy, GridEvent
 from fleets.models import Program
 from tests.dispatch.together import at_once
-from tests.factories import HOUR, NOW
+from tests.factories import HOUR, NOW, plan
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,6 +42,38 @@ def test_of_two_amendments_at_once_one_is_stale(make_event: Make) -> None:
     assert results.count(Stale) == 1
     event.refresh_from_db()
     assert event.version == 2
+
+
+@pytest.mark.parametrize("act", ["writing", "amending"])
+def test_the_last_allowed_day_is_used_by_one_of_many_at_once(
+    program: Program, make_event: Make, act: str
+) -> None:
+    days = [NOW + timedelta(days=day) for day in range(1, 7)]
+    EventPolicy.objects.create(
+        program=program,
+        kind=EventKind.ECONOMIC,
+        **policies.as_columns(Rules(max_days_per_season=2)),
+    )
+    # The first day is taken; amendments all come from there.
+    made = [make_event(program, starts_at=NOW, ends_at=NOW + HOUR) for _ in days]
+
+    results = at_once(
+        *(
+            partial(plan, program, starts_at=day, ends_at=day + HOUR)
+            if act == "writing"
+            else partial(
+                grid_events.amend,
+                event,
+                {"starts_at": day, "ends_at": day + HOUR},
+                actor="olga",
+                now=NOW,
+            )
+            for day, event in zip(days, made, strict=True)
+        )
+    )
+
+    assert results.count(Invalid) == len(days) - 1
+    assert GridEvent.objects.filter(starts_at__gt=NOW).count() == 1
 
 
 def test_time_that_passes_everywhere_at_once_moves_an_event_once(

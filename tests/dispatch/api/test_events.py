@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from dispatch import policies
 from dispatch.lifecycle import EventStatus, HoldStatus, ParticipationStatus
 from dispatch.models import (
     AuditEntry,
+    DayOff,
     GridEvent,
     GridSignal,
     Hold,
@@ -20,7 +22,7 @@ from dispatch.models import (
     LoadSample,
     Participation,
 )
-from fleets.models import Program, User, Vehicle
+from fleets.models import Program, Substation, User, Vehicle
 from tests.dispatch.api.conftest import EVENTS, GridSystem
 from tests.factories import HOUR, NOW
 
@@ -359,8 +361,8 @@ def test_a_list_asks_the_database_as_often_for_many(
     for _ in range(number):
         make_event(feeders=[make_feeder()])
 
-    # The token with its client, events with their programs, feeders.
-    with django_assert_num_queries(3):
+    # The token with its client, events with their programs, three aims.
+    with django_assert_num_queries(5):
         grid.get()
 
 
@@ -369,8 +371,8 @@ def test_one_event_is_read_with_few_queries(
 ) -> None:
     event = make_event()
 
-    # The token with its client, the event, feeders, vehicles, three figures.
-    with django_assert_num_queries(7):
+    # The token with its client, the event, four aims, three figures.
+    with django_assert_num_queries(9):
         grid.get(f"{EVENTS}/{event.pk}")
 
 
@@ -559,3 +561,34 @@ def test_people_write_on_pages_not_here(
     response = client.post(EVENTS, wanted, content_type="application/json")
 
     problem(response, 403)
+
+
+def test_a_refusal_names_every_broken_rule_of_the_policy(
+    grid: GridSystem, program: Program, wanted: dict[str, Any]
+) -> None:
+    policies.lay_down(program)
+    DayOff.objects.create(sort="holiday", name="Fair", first_on=NOW, last_on=NOW)
+
+    answer = grid.post(wanted)
+
+    assert set(problem(answer, 400)) == {
+        ("starts_at", "too_short_notice"),
+        ("starts_at", "holiday"),
+        ("program", "too_few_participants"),
+    }
+
+
+def test_events_are_aimed_and_aimed_anew_by_codes(
+    grid: GridSystem, wanted: dict[str, Any], ada: Vehicle, make_group: Make
+) -> None:
+    make_group(ada.account.customer, code="pilot")
+    Substation.objects.create(code="north", name="North")
+
+    made = grid.post({**wanted, "groups": ["pilot"], "substations": ["north"]}).json()
+    assert (made["groups"], made["substations"]) == (["pilot"], ["north"])
+
+    amended = grid.patch(made["id"], {"version": 1, "substations": []}).json()
+    assert (amended["groups"], amended["substations"]) == (["pilot"], [])
+
+    unknown = grid.patch(made["id"], {"version": 2, "groups": ["pilots"]})
+    assert problem(unknown, 400) == [("groups", "unknown")]
