@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('dispatch', '0008_lowered_limits'),
-        ('fleets', '0007_customer_groups'),
+        ('fleets', '0005_customer_groups'),
     ]
 
     operations = [
