@@ -89,7 +89,8 @@ class ProgramAdmin(ProgramBase):
     """
 
     list_display = (
-        "name", "code", "tactic", "time_zone", "ready_by", "max_event_hours",
+        "name", "code", "tactic", "time_zone", "ready_by", "departure_quantile",
+        "max_event_hours",
     )  # fmt: skip
     list_filter = ("tactic",)
     search_fields = ("name", "code")
@@ -112,7 +113,7 @@ class EnrolmentAdmin(EnrolmentBase):
     search_fields = ("vehicle__external_id", "vehicle__account__customer__name")
     readonly_fields = (
         "vehicle", "program", "status", "consented_at", "consent_wording",
-        "consent_source", "withdrawn_at",
+        "consent_source", "withdrawn_at", "learnt_departures", "learnt_at",
     )  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -12,7 +12,8 @@ import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
 
-from fleets import last_known
+from fleets import departures, last_known
+from fleets.departures import Left
 from fleets.last_known import LastKnown
 from fleets.models import Vehicle, WebhookDelivery
 from fleets.providers.base import Report
@@ -201,11 +202,20 @@ def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
         by_car[report.vehicle_id].append(_Arrival(report, arrival.received_at))
     states: dict[int, LastKnown] = {}
     readings: list[tuple[object, ...]] = []
+    left: list[Left] = []
     for vehicle_id, external_id, *columns in _lock(by_car):
         state = LastKnown(*columns)
         for arrival in sorted(by_car[external_id], key=lambda a: a.report.observed_at):
             r, received_at = arrival.report, arrival.received_at
-            state = last_known.after(state, r, received_at=received_at)
+            before = state
+            state = last_known.after(before, r, received_at=received_at)
+            if last_known.has_left_home(before, state) and before.plugged_in_at:
+                left.append(
+                    Left(
+                        vehicle_id, before.plugged_in_at, r.observed_at,
+                        state.soc_percent,
+                    )
+                )  # fmt: skip
             readings.append(
                 (
                     received_at, vehicle_id, r.observed_at, r.is_plugged_in,
@@ -217,6 +227,8 @@ def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
     if not states:
         return []
     _write(readings, states)
+    if left:
+        departures.remember(left)
     vehicle_ids = list(states)
     transaction.on_commit(
         lambda: readings_recorded.send(sender=Vehicle, vehicle_ids=vehicle_ids),

@@ -91,7 +91,10 @@ app.conf.beat_schedule = {
     # Partitions ahead of the clock, which may run fast; old ones go.
     "keep-house": {"task": "dispatch.tasks.keep_house", "schedule": 60,
                    "options": {"queue": "control", "expires": 60}},
-    # Messages whose time has passed.
+    # When cars leave: once a day, by the clock that may run fast.
+    "learn": {"task": "fleets.tasks.learn", "schedule": 600,
+              "options": {"queue": "control", "expires": 600}},
+    # Messages and departures whose time has passed.
     "prune": {"task": "fleets.tasks.prune", "schedule": 600,
               "options": {"queue": "control", "expires": 600}},
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleets.models.departures import Departure
 from fleets.models.grid import Feeder, Substation
 from fleets.models.people import Customer, ProviderAccount, User
 from fleets.models.programs import Enrolment, EnrolmentStatus, Program, Tactic
@@ -12,6 +13,7 @@ from fleets.models.vehicles import Vehicle
 __all__ = [
     "Bucket",
     "Customer",
+    "Departure",
     "Enrolment",
     "EnrolmentStatus",
     "Feeder",
