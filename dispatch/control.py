@@ -21,6 +21,7 @@ from dispatch import (
     holds,
     planner,
     samples,
+    shortfalls,
     snapshot,
 )
 from dispatch.lifecycle import OPEN_HOLD
@@ -43,6 +44,7 @@ def turn(*, now: datetime) -> None:
     for program in Program.objects.filter(pk__in=_busy_programs()).order_by("pk"):
         evaluate(program, now=now)
     grid_events.advance(now=now)
+    shortfalls.weigh(now=now)
     LoopTurn.objects.update_or_create(
         pk=1,
         defaults={

@@ -44,6 +44,29 @@ def hours_needed(
     return hours
 
 
+def charge_after(
+    soc_percent: ArrayLike,
+    limit_percent: ArrayLike,
+    battery_kwh: ArrayLike,
+    power_kw: ArrayLike,
+    hours: ArrayLike,
+) -> Floats:
+    """Return the charge (%) after so many hours of charging, at most the limit.
+
+    The other way round from `hours_needed`.
+    """
+    soc = np.asarray(soc_percent, dtype=float)
+    limit = np.asarray(limit_percent, dtype=float)
+    per_hour = (
+        np.asarray(power_kw, dtype=float) / np.asarray(battery_kwh, float) * 100.0
+    )
+    full = np.maximum(np.minimum(limit, TAPER_FROM_PERCENT) - soc, 0.0)
+    fast = np.minimum(np.asarray(hours, dtype=float) * per_hour, full)
+    slow = (np.asarray(hours, dtype=float) * per_hour - fast) * TAPERED_SHARE
+    charge: Floats = np.minimum(soc + fast + slow, np.maximum(limit, soc))
+    return charge
+
+
 def next_departure(
     today_seconds: ArrayLike,
     tomorrow_seconds: ArrayLike,

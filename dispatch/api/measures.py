@@ -235,6 +235,20 @@ MEASURES = (
             pg_sequence_last_value('dispatch_change_id_seq')
         """,
     ),
+    # --- What became of those who were held --
+    Measure(
+        {
+            "gridbalance_held_cars_left_total": "Cars that left home after a hold",
+            "gridbalance_held_cars_late_total": "Of these, those with less than they"
+            " would have had without us",
+            "gridbalance_held_cars_short_kwh_total": "What those lacked",
+        },
+        "select make, coalesce(sum(number) filter (where name = 'left'), 0),"
+        " coalesce(sum(number) filter (where name = 'late'), 0),"
+        " coalesce(sum(total) filter (where name = 'late'), 0)"
+        " from dispatch_tally where name in ('left', 'late') group by 1",
+        ("make",),
+    ),
     # --- What bounds us --
     Measure(
         {
@@ -349,7 +363,7 @@ def read() -> Iterator[Metric]:
             cursor.execute(statement, asked_with)
             rows = cursor.fetchall()
             yield from _told(measure, rows)
-            if measure.labels == ("make",):
+            if "gridbalance_held_cars" in measure.metrics:
                 yield _freshness(make for make, *_ in rows)
 
 

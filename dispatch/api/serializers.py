@@ -190,11 +190,25 @@ class Load(serializers.Serializer[Any]):
     charging_kw = serializers.FloatField(help_text="Still charging in the program.")
 
 
+class Left(serializers.Serializer[Any]):
+    """Cars that the event held and that have left home since."""
+
+    cars = serializers.IntegerField()
+    weighed = serializers.IntegerField(help_text="Of these, their charge is known.")
+    late = serializers.IntegerField(
+        help_text="Left with over 0.25 kWh less than they would have had."
+    )
+    late_per_1000 = serializers.FloatField(help_text="Of those weighed.")
+    short_kwh = serializers.FloatField(help_text="What the late ones lacked.")
+    short_kwh_per_1000 = serializers.FloatField(help_text="Of those weighed.")
+
+
 class Live(serializers.Serializer[Any]):
     """What has come of an event so far."""
 
     participations = ParticipationCount(many=True)
     holds = HoldCount(many=True)
+    left = Left()
     load = Load(allow_null=True)
 
 

@@ -50,6 +50,8 @@ class Running:
     chart: Chart
     has_unconfirmed: bool
     has_blind: bool
+    gone: str  # cars that left home after a hold; empty: none
+    gone_tone: Tone
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, Value, When
 
-from dispatch import area_hold_offs
+from dispatch import area_hold_offs, results
 from dispatch.lifecycle import RUNNING_EVENT, EnvelopeChangeStatus, EventStatus
 from dispatch.live import cars, shapes
 from dispatch.live.chart import Sample, draw
@@ -73,12 +73,14 @@ def _picture(now: datetime) -> shapes.Picture:
     zone = _zone(running or events)
     ids = [event.pk for event in running]
     samples = _samples(running)
+    left = results.left(ids)
     states = cars.states(ids)
     return shapes.Picture(
         now=now,
         freshness=_freshness(now, zone),
         running=tuple(
-            _running(event, samples[event.pk], now=now, zone=zone) for event in running
+            _running(event, samples[event.pk], left[event.pk], now=now, zone=zone)
+            for event in running
         ),
         coming=tuple(_coming(events, now, zone))[
             : COMING_SHOWN_BESIDE_RUNNING if running else COMING_SHOWN
@@ -179,7 +181,12 @@ def _samples(events: Sequence[GridEvent]) -> dict[int, list[Sample]]:
 
 
 def _running(
-    event: GridEvent, samples: Sequence[Sample], *, now: datetime, zone: ZoneInfo
+    event: GridEvent,
+    samples: Sequence[Sample],
+    gone: results.Left,
+    *,
+    now: datetime,
+    zone: ZoneInfo,
 ) -> shapes.Running:
     newest = samples[-1] if samples else None
     restoring = event.status == EventStatus.RESTORING
@@ -228,7 +235,19 @@ def _running(
         ),
         has_unconfirmed=unconfirmed > 0,
         has_blind=blind > 0,
+        gone=_gone(gone),
+        gone_tone="warning" if gone.late else "",
     )
+
+
+def _gone(left: results.Left) -> str:
+    """Say with what those left that an event held."""
+    if not left.cars:
+        return ""
+    text = f"{counted(left.cars, 'car')} left after a hold, {left.late} late"
+    if left.late:
+        text += f" ({left.late_per_1000:.0f} per 1,000), {left.short_kwh:.1f} kWh short"
+    return text
 
 
 def _verdict(

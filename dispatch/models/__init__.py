@@ -12,6 +12,7 @@ from dispatch.models.records import (
     Change,
     IdempotencyKey,
     LoadSample,
+    Tally,
 )
 from dispatch.models.running import (
     Envelope,
@@ -40,4 +41,5 @@ __all__ = [
     "Participation",
     "SecondPlace",
     "Sender",
+    "Tally",
 ]

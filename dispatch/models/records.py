@@ -87,6 +87,26 @@ class Alarm(models.Model):
         return self.text
 
 
+class Tally(models.Model):
+    """How often something has happened, by make, and what it came to (`tallies.py`)."""
+
+    name = models.CharField(max_length=20)
+    make = models.CharField(max_length=40)
+    bound = models.FloatField()  # of a histogram's class; 0: it has none
+    number = models.BigIntegerField()
+    total = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "make", "bound"], name="one_tally_of_a_kind"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.make}: {self.number}"
+
+
 class AuditEntry(models.Model):
     """An act that moves load or changes who may: who, when, what, why."""
 

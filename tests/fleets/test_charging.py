@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleets.charging import (
+    charge_after,
     energy_needed_kwh,
     hours_needed,
     next_departure,
@@ -139,3 +140,23 @@ def test_the_next_departure_is_ahead_and_less_than_two_days_away(
     ready = departure(today, tomorrow, zone=zone, now=moment)
 
     assert moment < ready <= moment + timedelta(hours=49)
+
+
+@given(
+    soc=st.floats(0, 100),
+    limit=st.floats(0, 100),
+    power_kw=st.floats(1, 50),
+    battery_kwh=st.floats(10, 120),
+    share=st.floats(0, 1),
+)
+def test_charging_for_the_hours_needed_reaches_the_limit_and_not_before(
+    soc: float, limit: float, power_kw: float, battery_kwh: float, share: float
+) -> None:
+    hours = hours_needed(soc, limit, battery_kwh, power_kw)
+    charge = charge_after(soc, limit, battery_kwh, power_kw, hours)
+    before = charge_after(soc, limit, battery_kwh, power_kw, hours * share)
+
+    assert charge == pytest.approx(max(soc, limit))
+    assert soc <= before <= charge + 1e-9
+    left = hours_needed(before, limit, battery_kwh, power_kw)
+    assert left == pytest.approx(hours * (1 - share), abs=1e-6)
