@@ -16,10 +16,12 @@ from django.db import connection, transaction
 
 from dispatch import (
     area_hold_offs,
+    catches,
     confirmation,
     grid_events,
     holds,
     planner,
+    polls,
     samples,
     shortfalls,
     snapshot,
@@ -82,6 +84,8 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
             seen.program, seen.cars, seen.events, seen.provider, now=now.timestamp()
         )
         holds.act(intents, seen.cars, now=now)
+        catches.record(intents, seen.cars, now=now)
+        polls.queue(program, seen.cars, seen.events, now=now)
         confirmation.watch(program, now=now)
         samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
     if intents:

@@ -48,6 +48,43 @@ class Left:
         return self.short_kwh / self.weighed * 1000.0 if self.weighed else 0.0
 
 
+CAUGHT = """
+select c.event_id, v.make, count(*), count(*) filter (where c.was_read),
+    percentile_cont(array[0.5, 0.9, 1]) within group (
+        order by greatest(0, extract(epoch from c.judged_at - c.plugged_in_at)))
+from dispatch_catch c join fleets_vehicle v on v.id = c.vehicle_id
+where c.event_id = any(%s)
+group by 1, 2 order by 1, 3 desc, 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """Cars of one make that plugged in during an event, and how late they were judged.
+
+    Since the plug-in, by the car's own time: the maker's delay is in it.
+    """
+
+    make: str
+    cars: int
+    was_read: int  # of these, those that we had to ask
+    half_within_seconds: float
+    most_within_seconds: float  # nine of ten
+    all_within_seconds: float
+
+
+def caught(event_ids: Iterable[int]) -> dict[int, list[Caught]]:
+    """Return, for each event, the makes of the cars that it caught."""
+    ids = list(event_ids)
+    found: dict[int, list[Caught]] = {pk: [] for pk in ids}
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute(CAUGHT, [ids])
+            for pk, make, cars, was_read, seconds in cursor.fetchall():
+                found[pk].append(Caught(make, cars, was_read, *seconds))
+    return found
+
+
 def left(event_ids: Iterable[int]) -> dict[int, Left]:
     """Return, for each event, with what those left that it held."""
     ids = list(event_ids)

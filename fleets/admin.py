@@ -66,7 +66,7 @@ class VehicleAdmin(VehicleBase):
     readonly_fields = (
         "is_plugged_in", "is_charging", "soc_percent", "limit_percent",
         "limit_observed_at", "power_kw", "plugged_in_at", "is_home", "observed_at",
-        "received_at",
+        "received_at", "webhook_at",
     )  # fmt: skip
 
     def get_readonly_fields(

@@ -65,6 +65,13 @@ group by 1, 2, 3, 4
 """
 OF_CARS = STAYS.format(car="vehicle_id")
 OF_PROGRAM = STAYS.format(car="0")
+ARRIVALS = """
+select vehicle_id, floor(extract(epoch from
+    (plugged_in_at at time zone %(zone)s)::time) / %(slot_seconds)s)::int, count(*)
+from fleets_departure
+where vehicle_id = any(%(vehicles)s) and left_at > %(since)s
+group by 1, 2
+"""
 # Locked in the order of their ids.
 WRITE = """
 with locked as (
@@ -110,6 +117,26 @@ def learn(now: datetime, *, batches: int) -> bool:
             _write(list(due), vehicle_ids, slots, now=now)
             log.info("departures_learnt", program=program.code, cars=len(vehicle_ids))
     return False
+
+
+def arrivals(vehicle_ids: Sequence[int], program: Program, *, now: datetime) -> Floats:
+    """Return how often each of these cars came home in each slot of the day."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            ARRIVALS,
+            {
+                "zone": program.time_zone,
+                "since": now - KEPT,
+                "slot_seconds": habits.SLOT_SECONDS,
+                "vehicles": list(vehicle_ids),
+            },
+        )
+        rows = cursor.fetchall()
+    places = {pk: place for place, pk in enumerate(vehicle_ids)}
+    counts = np.zeros((len(vehicle_ids), habits.SLOTS_A_DAY))
+    for vehicle_id, slot, times in rows:
+        counts[places[vehicle_id], slot] = times
+    return counts
 
 
 def prune(now: datetime) -> int:

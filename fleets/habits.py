@@ -60,6 +60,21 @@ def usual_departures(
     return reached
 
 
+def arrival_shares(own: Floats, *, looked_slot: Ints, slots_since: Ints) -> Floats:
+    """Return the share of each car's arrivals that fall between a look and now (n).
+
+    `own` counts them by the slot of the day (n, SLOTS_A_DAY). They lean on those of all
+    cars, and those on all hours alike.
+    """
+    of_all = own.sum(axis=0) + 1.0
+    after = np.arange(SLOTS_A_DAY)[None, :] - looked_slot[:, None]
+    is_between = after % SLOTS_A_DAY <= slots_since[:, None]
+    of_all = WEIGHT_OF_PROGRAM * of_all / of_all.sum()
+    weights = own + of_all
+    shares: Floats = (weights * is_between).sum(axis=1) / weights.sum(axis=1)
+    return shares
+
+
 def blocks_at(local: datetime) -> tuple[int, int]:
     """Return which block of the week a moment of the wall clock is in, and the next."""
     block = local.weekday() * BLOCKS + local.hour // BLOCK_HOURS

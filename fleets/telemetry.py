@@ -64,7 +64,8 @@ _COLUMN_TYPES = {
 # rows are locked already; the guard holds should that ever change.
 _UPDATE = f"""
 update fleets_vehicle v
-set {", ".join(f"{name} = n.{name}" for name in _STATE)}
+set {", ".join(f"{name} = n.{name}" for name in _STATE)},
+    webhook_at = greatest(v.webhook_at, case when %s then n.received_at end)
 from unnest(%s::bigint[], {", ".join(f"%s::{_COLUMN_TYPES[n]}[]" for n in _STATE)})
      as n (id, {", ".join(_STATE)})
 where v.id = n.id and (v.observed_at is null or v.observed_at <= n.observed_at)
@@ -226,7 +227,7 @@ def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
         states[vehicle_id] = state
     if not states:
         return []
-    _write(readings, states)
+    _write(readings, states, source)
     if left:
         departures.remember(left)
     vehicle_ids = list(states)
@@ -237,7 +238,9 @@ def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
     return vehicle_ids
 
 
-def _write(readings: list[tuple[object, ...]], states: dict[int, LastKnown]) -> None:
+def _write(
+    readings: list[tuple[object, ...]], states: dict[int, LastKnown], source: Source
+) -> None:
     columns = [
         _array(getattr(state, name) for state in states.values()) for name in _STATE
     ]
@@ -246,7 +249,7 @@ def _write(readings: list[tuple[object, ...]], states: dict[int, LastKnown]) -> 
             copy.set_types(_READING_TYPES)
             for reading in readings:
                 copy.write_row(reading)
-        cursor.execute(_UPDATE, [list(states), *columns])
+        cursor.execute(_UPDATE, [source == "webhook", list(states), *columns])
 
 
 def _array(values: Iterable[object]) -> str:

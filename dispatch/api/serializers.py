@@ -203,12 +203,26 @@ class Left(serializers.Serializer[Any]):
     short_kwh_per_1000 = serializers.FloatField(help_text="Of those weighed.")
 
 
+class Caught(serializers.Serializer[Any]):
+    """Cars that plugged in during the event, and how late they were judged."""
+
+    make = serializers.CharField()
+    cars = serializers.IntegerField()
+    was_read = serializers.IntegerField(help_text="Of these, those that were asked.")
+    half_within_seconds = serializers.FloatField(
+        help_text="From the plug-in, by the car's own time, until it was judged."
+    )
+    most_within_seconds = serializers.FloatField(help_text="Nine of ten.")
+    all_within_seconds = serializers.FloatField()
+
+
 class Live(serializers.Serializer[Any]):
     """What has come of an event so far."""
 
     participations = ParticipationCount(many=True)
     holds = HoldCount(many=True)
     left = Left()
+    caught = Caught(many=True)
     load = Load(allow_null=True)
 
 

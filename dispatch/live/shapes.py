@@ -52,6 +52,7 @@ class Running:
     has_blind: bool
     gone: str  # cars that left home after a hold; empty: none
     gone_tone: Tone
+    caught: tuple[str, ...]  # how late cars that plugged in were judged, by make
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from fleets.models import SystemClock
 
 ALARMS_SHOWN = 3
 COMING_SHOWN, COMING_SHOWN_BESIDE_RUNNING = 5, 2
+MAKES_SHOWN = 3  # of those whose cars plugged in; REST has them all
 # Points of a chart: finer than this the eye cannot see on it.
 CHART_POINTS = 240
 # Before that a shortfall is the ramp at work.
@@ -73,13 +74,20 @@ def _picture(now: datetime) -> shapes.Picture:
     zone = _zone(running or events)
     ids = [event.pk for event in running]
     samples = _samples(running)
-    left = results.left(ids)
+    left, caught = results.left(ids), results.caught(ids)
     states = cars.states(ids)
     return shapes.Picture(
         now=now,
         freshness=_freshness(now, zone),
         running=tuple(
-            _running(event, samples[event.pk], left[event.pk], now=now, zone=zone)
+            _running(
+                event,
+                samples[event.pk],
+                left[event.pk],
+                caught[event.pk],
+                now=now,
+                zone=zone,
+            )
             for event in running
         ),
         coming=tuple(_coming(events, now, zone))[
@@ -184,6 +192,7 @@ def _running(
     event: GridEvent,
     samples: Sequence[Sample],
     gone: results.Left,
+    caught: Sequence[results.Caught],
     *,
     now: datetime,
     zone: ZoneInfo,
@@ -237,6 +246,12 @@ def _running(
         has_blind=blind > 0,
         gone=_gone(gone),
         gone_tone="warning" if gone.late else "",
+        caught=tuple(
+            f"{sentence(one.make.lower())}: {counted(one.cars, 'plug-in')}, half judged"
+            f" within {span(timedelta(seconds=one.half_within_seconds))}, all within"
+            f" {span(timedelta(seconds=one.all_within_seconds))}"
+            for one in caught[:MAKES_SHOWN]
+        ),
     )
 
 

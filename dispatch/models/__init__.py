@@ -9,6 +9,7 @@ from dispatch.models.holds import Command, Hold
 from dispatch.models.records import (
     Alarm,
     AuditEntry,
+    Catch,
     Change,
     IdempotencyKey,
     LoadSample,
@@ -18,6 +19,7 @@ from dispatch.models.running import (
     Envelope,
     EnvelopeGauge,
     LoopTurn,
+    Poll,
     SecondPlace,
     Sender,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "Alarm",
     "AreaHoldOff",
     "AuditEntry",
+    "Catch",
     "Change",
     "Command",
     "Envelope",
@@ -39,6 +42,7 @@ __all__ = [
     "LoadSample",
     "LoopTurn",
     "Participation",
+    "Poll",
     "SecondPlace",
     "Sender",
     "Tally",

@@ -85,11 +85,15 @@ class Budget:
     makes: dict[str, Bucket]
     now: datetime
 
-    def calls(self, *, for_restore: bool) -> int:
-        """Return how many calls are left; only restores may draw on the reserve."""
+    def calls(self, *, for_restore: bool, keep_share: float = 0.0) -> int:
+        """Return how many calls are left; only restores may draw on the reserve.
+
+        What can wait leaves a share of the bucket to the others.
+        """
         if is_blocked(self.application, self.now):
             return 0
         kept = 0.0 if for_restore else reserve_calls(self.application)
+        kept = max(kept, self.application.capacity * keep_share)
         return max(0, int(self.application.tokens - kept))
 
     def has_room_for(self, make: str, *, calls: int = 1) -> bool:
@@ -136,6 +140,15 @@ def budget(now: datetime) -> Iterator[Budget]:
     )
 
 
+def glance(now: datetime) -> Budget:
+    """Return what is left of the application's bucket, without a lock."""
+    bucket = Bucket.objects.filter(name=APPLICATION).first()
+    if bucket is None:
+        bucket = Bucket(name=APPLICATION, refilled_at=now, capacity=0)
+    _refill(bucket, now)
+    return Budget(bucket, {}, now)
+
+
 def pause(scope: Scope, *, make: str, until: datetime, now: datetime) -> None:
     """Let everybody wait as the provider told us; an empty bucket goes with it.
 
@@ -176,15 +189,11 @@ def calls_per_minute() -> float:
 
 def duration_of(calls: int, *, now: datetime) -> timedelta:
     """Return how long this many calls take at the present state of the bucket."""
-    bucket = Bucket.objects.filter(name=APPLICATION).first()
-    tokens = 0.0
+    bucket = glance(now).application
     wait = timedelta()
-    if bucket is not None:
-        _refill(bucket, now)
-        tokens = bucket.tokens
-        if bucket.blocked_until is not None:
-            wait = max(bucket.blocked_until - now, timedelta())
-    beyond = max(0.0, calls - tokens)
+    if bucket.blocked_until is not None:
+        wait = max(bucket.blocked_until - now, timedelta())
+    beyond = max(0.0, calls - bucket.tokens)
     return wait + timedelta(minutes=beyond / calls_per_minute())
 
 

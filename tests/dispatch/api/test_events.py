@@ -369,8 +369,8 @@ def test_one_event_is_read_with_few_queries(
 ) -> None:
     event = make_event()
 
-    # The token with its client, the event, feeders, vehicles, four figures.
-    with django_assert_num_queries(8):
+    # The token with its client, the event, feeders, vehicles, five figures.
+    with django_assert_num_queries(9):
         grid.get(f"{EVENTS}/{event.pk}")
 
 
