@@ -7,11 +7,10 @@ from collections import defaultdict
 from datetime import datetime
 from math import inf
 
-from django.db import connection
-
 from dispatch import tallies
 from dispatch.planner import Act, Cars, Intents
 from dispatch.tallies import Kind
+from fleets.transactions import bulk_cursor
 
 # Seconds: around the 5 minutes that keep 96 % of the shed, up to the slowest makes.
 BOUNDS = (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, inf)
@@ -34,22 +33,22 @@ returning (select make from fleets_vehicle where id = vehicle_id),
 
 def record(intents: Intents, cars: Cars, *, now: datetime) -> None:
     """Write down the cars that plugged in since and are judged for the first time."""
+    judged = Intents.joined([intents.to(Act.HOLD), intents.to(Act.SPARE)])
+    if not judged:
+        return
     counts: dict[Kind, tuple[int, float]] = defaultdict(lambda: (0, 0.0))
-    for act in (Act.HOLD, Act.SPARE):
-        judged = intents.to(act)
-        if not judged:
-            continue
-        with connection.cursor() as cursor:
-            cursor.execute(
-                CAUGHT,
-                {
-                    "events": judged.event_id.tolist(),
-                    "vehicles": cars.vehicle_id[judged.place].tolist(),
-                    "now": now,
-                },
-            )
-            for make, seconds in cursor.fetchall():
-                kind = Kind("catch", make, BOUNDS[bisect_left(BOUNDS, seconds)])
-                number, total = counts[kind]
-                counts[kind] = number + 1, total + seconds
+    with bulk_cursor() as cursor:
+        cursor.execute(
+            CAUGHT,
+            {
+                "events": judged.event_id.tolist(),
+                "vehicles": cars.vehicle_id[judged.place].tolist(),
+                "now": now,
+            },
+        )
+        caught = cursor.fetchall()
+    for make, seconds in caught:
+        kind = Kind("catch", make, BOUNDS[bisect_left(BOUNDS, seconds)])
+        number, total = counts[kind]
+        counts[kind] = number + 1, total + seconds
     tallies.add(counts)

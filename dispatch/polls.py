@@ -66,10 +66,12 @@ def queue(
 ) -> int:
     """Queue polls of cars that may have come home unheard; return how many."""
     wanted = _wanted(cars, events)
+    if not wanted.any():
+        return 0
     # An estimate: the claim counts again.
     budget = throttle.glance(now)
     room = budget.calls(for_restore=False, keep_share=POLLS.keep_share)
-    if not wanted.any() or room <= 0:
+    if room <= 0:
         return 0
     silent = _silent(cars.vehicle_id[wanted].tolist(), now)
     if not silent:

@@ -257,3 +257,65 @@ def test_a_departure_is_always_known_and_never_far(
 )
 def test_a_week_has_its_blocks(at: datetime, blocks: tuple[int, int]) -> None:
     assert habits.blocks_at(at) == blocks
+
+
+# --- When it usually comes --
+
+NOON = 12 * 4
+
+
+def share(arrivals: list[int], *, looked: int, since: int, others: Any = ()) -> float:
+    """Return the share of a car's arrivals since a look; `others` are other cars'."""
+    own = np.zeros((1 + len(others), habits.SLOTS_A_DAY))
+    for car, some in enumerate([arrivals, *others]):
+        for slot in some:
+            own[car, slot] += 1
+    shares = habits.arrival_shares(
+        own,
+        looked_slot=np.full(len(own), looked),
+        slots_since=np.full(len(own), since),
+    )
+    return float(shares[0])
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "looked", "since", "low", "high"),
+    [
+        # nothing known: all hours alike, so two of a day are a twelfth
+        ([], NOON, 8, 0.07, 0.11),
+        # it comes at five, and it is half past four, or half past five
+        ([68] * 30, NOON, 18, 0.0, 0.02),
+        ([68] * 30, NOON, 22, 0.9, 1.0),
+        # around midnight
+        ([2] * 30, 92, 8, 0.9, 1.0),
+        # a whole day holds every arrival
+        ([68, 20, 5], NOON, 96, 1.0, 1.0),
+    ],
+)
+def test_an_arrival_is_expected_when_it_usually_was(
+    arrivals: list[int], looked: int, since: int, low: float, high: float
+) -> None:
+    assert low <= share(arrivals, looked=looked, since=since) <= high + 1e-9
+
+
+def test_a_car_of_which_little_is_known_leans_on_others() -> None:
+    alone = share([], looked=NOON, since=22)
+    among = share([], looked=NOON, since=22, others=[[68] * 30] * 20)
+
+    assert alone < 0.3 < 0.8 < among
+
+
+@given(
+    arrivals=st.lists(st.integers(0, habits.SLOTS_A_DAY - 1), max_size=30),
+    looked=st.integers(0, habits.SLOTS_A_DAY - 1),
+    since=st.integers(0, 200),
+    more=st.integers(0, 50),
+)
+def test_waiting_longer_makes_it_never_less_likely(
+    arrivals: list[int], looked: int, since: int, more: int
+) -> None:
+    sooner = share(arrivals, looked=looked, since=since)
+
+    assert (
+        0.0 < sooner <= share(arrivals, looked=looked, since=since + more) <= 1.0 + 1e-9
+    )
