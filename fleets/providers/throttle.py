@@ -88,12 +88,12 @@ class Budget:
     def calls(self, *, for_restore: bool, keep_share: float = 0.0) -> int:
         """Return how many calls are left; only restores may draw on the reserve.
 
-        What can wait leaves a share of the bucket to the others.
+        What can wait leaves to the others a share of all that there can be.
         """
         if is_blocked(self.application, self.now):
             return 0
         kept = 0.0 if for_restore else reserve_calls(self.application)
-        kept = max(kept, self.application.capacity * keep_share)
+        kept = max(kept, _most(self.application) * keep_share)
         return max(0, int(self.application.tokens - kept))
 
     def has_room_for(self, make: str, *, calls: int = 1) -> bool:
@@ -222,9 +222,15 @@ def _refill(bucket: Bucket, now: datetime) -> None:
     if bucket.blocked_until is not None and bucket.blocked_until > bucket.refilled_at:
         # What was refilled while we were told to wait is not ours to spend at once.
         minutes = max(0.0, (now - bucket.blocked_until).total_seconds() / 60.0)
-    most = bucket.capacity - _underway(bucket)
-    bucket.tokens = min(most, bucket.tokens + minutes * bucket.refill_per_minute)
+    bucket.tokens = min(
+        _most(bucket), bucket.tokens + minutes * bucket.refill_per_minute
+    )
     bucket.refilled_at = max(now, bucket.refilled_at)
+
+
+def _most(bucket: Bucket) -> float:
+    """Return what a full bucket holds."""
+    return float(bucket.capacity - _underway(bucket))
 
 
 def _underway(bucket: Bucket) -> float:
