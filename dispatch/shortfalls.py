@@ -35,9 +35,7 @@ class _Weighed(NamedTuple):
     """A hold whose car has left, and what decides whether that was short."""
 
     hold_id: int
-    event_id: int
     make: str
-    car: str
     left_at: datetime
     hours: float  # from the stop until it left
     soc_percent: float  # at the stop
@@ -53,7 +51,7 @@ order by id limit %s for no key update skip locked
 """
 # Of holds that may have taken something, in the plug-in that has ended.
 HELD = """
-select h.id, h.event_id, v.make, v.external_id, d.left_at,
+select h.id, v.make, d.left_at,
     greatest(0, extract(epoch from d.left_at - h.state_observed_at))::float8 / 3600,
     coalesce(h.soc_percent, 'NaN'), coalesce(h.limit_percent, 100), v.battery_kwh,
     h.power_kw, coalesce(d.soc_percent, 'NaN')
@@ -112,7 +110,7 @@ def _short_kwh(held: list[_Weighed]) -> list[float]:
     Promised is what it would have had: charging on from its stop at what it drew, up to
     its own limit, until the moment at which it left.
     """
-    columns = np.array([w[5:] for w in held], dtype=float).reshape(-1, 6).T
+    columns = np.array([w[3:] for w in held], dtype=float).reshape(-1, 6).T
     hours, soc, limit, battery_kwh, power_kw, left = columns
     promised = charging.charge_after(soc, limit, battery_kwh, power_kw, hours)
     missing = np.where(left >= limit - FULL_WITHIN_PERCENT, 0.0, promised - left)
