@@ -143,8 +143,9 @@ def budget(now: datetime) -> Iterator[Budget]:
 def glance(now: datetime) -> Budget:
     """Return what is left of the application's bucket, without a lock."""
     bucket = Bucket.objects.filter(name=APPLICATION).first()
-    if bucket is None:
-        bucket = Bucket(name=APPLICATION, refilled_at=now, capacity=0)
+    if bucket is None:  # a new one starts empty
+        empty = Bucket(name=APPLICATION, capacity=0, refill_per_minute=0)
+        return Budget(empty, {}, now)
     _refill(bucket, now)
     return Budget(bucket, {}, now)
 

@@ -253,3 +253,14 @@ def test_a_turn_asks_the_same_for_any_number_of_silent_cars(
 
     assert queries(1) == queries(10)
     assert Poll.objects.count() == 12
+
+
+def test_before_the_first_claim_there_are_no_calls_for_polls(
+    event: GridEvent, house: House
+) -> None:
+    Bucket.objects.all().delete()
+    house.wait(minutes=20)
+
+    house.turn()
+
+    assert not Poll.objects.exists()
