@@ -12,6 +12,8 @@ from dispatch.models import Alarm, GridEvent
 
 log = structlog.get_logger(__name__)
 
+SHORT = ":short"
+
 
 def raise_alarm(
     key: str,
@@ -71,6 +73,14 @@ def late_key(hold_id: int) -> str:
 def away_key(hold_id: int) -> str:
     """Return the key of the alarm about a limit that waits for its car."""
     return f"hold:{hold_id}:away"
+
+
+def short_key(hold_id: int) -> str:
+    """Return the key of the alarm about a car that left with less than promised.
+
+    Not among those of a hold, which its end clears.
+    """
+    return f"hold:{hold_id}{SHORT}"
 
 
 def of_hold(hold_id: int) -> list[str]:

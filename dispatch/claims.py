@@ -74,12 +74,13 @@ TOLD = """, told as (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One of the three things that a claim looks for."""
+    """One of the four things that a claim looks for."""
 
     candidates: str
     take: str
     is_restore: bool = False
     is_read: bool = False
+    keep_share: float = 0.0  # of the application's bucket, left to the others
 
 
 # A limit costs a look as well.
@@ -133,6 +134,38 @@ READS = Kind(
     ),
     is_read=True,
 )
+# Cars whose webhooks are silent (`polls.py`). Their numbers are below 0: no command's.
+POLL_CANDIDATES = """
+select -p.vehicle_id, p.vehicle_id, 0, v.external_id, a.external_id, v.make, 'poll',
+    null::int, null::int, false, 0, false, 0, v.feeder_id, v.usual_power_kw
+from dispatch_poll p
+join fleets_vehicle v on v.id = p.vehicle_id
+join fleets_provideraccount a on a.id = v.account_id
+join fleets_vehiclebucket b on b.vehicle_id = p.vehicle_id
+where p.due_at <= %(now)s and p.expires_at > %(now)s and {vehicle_may}
+    and v.make <> all(%(makes_shut)s)
+order by p.expected_kw desc, p.vehicle_id
+limit %(room)s
+for no key update of p skip locked
+"""
+TAKE_TO_POLL = """
+with moved as (
+    update dispatch_poll p set due_at = null, asked_at = %(now)s
+    where p.vehicle_id in (select -unnest(%(ids)s::bigint[]))
+    returning p.vehicle_id
+), spent as (
+    update fleets_vehiclebucket b set {vehicle_spend}
+    from moved where b.vehicle_id = moved.vehicle_id
+)
+select count(*) from moved
+"""
+POLLS = Kind(
+    POLL_CANDIDATES.format(vehicle_may=throttle.vehicle_may("1")),
+    TAKE_TO_POLL.format(vehicle_spend=throttle.vehicle_spend("1")),
+    is_read=True,
+    # Whatever is commanded or confirmed meanwhile finds half of the calls there.
+    keep_share=0.5,
+)
 # Between two reads of the same car, doubling; simulated seconds.
 READ_AGAIN_SECONDS = 120.0
 
@@ -151,12 +184,15 @@ def due(now: datetime) -> list[Kind]:
             ), exists (
                 select from dispatch_command
                 where status in ('unknown', 'accepted') and read_due_at <= %(now)s
+            ), exists (
+                select from dispatch_poll
+                where due_at <= %(now)s and expires_at > %(now)s
             )
             """,
             {"now": now},
         )
         row = cursor.fetchone()
-    kinds = (RESTORES, STOPS, READS)
+    kinds = (RESTORES, STOPS, READS, POLLS)
     return [kind for kind, is_due in zip(kinds, row, strict=True) if is_due]
 
 
@@ -183,7 +219,9 @@ class Gate:
     @property
     def calls_left(self) -> int:
         """Return how many calls may leave yet."""
-        return self.budget.calls(for_restore=self.kind.is_restore)
+        return self.budget.calls(
+            for_restore=self.kind.is_restore, keep_share=self.kind.keep_share
+        )
 
     def admits(self, job: Job) -> bool:
         """Count a job in, or shut what had no room for it."""

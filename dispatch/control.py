@@ -16,11 +16,14 @@ from django.db import connection, transaction
 
 from dispatch import (
     area_hold_offs,
+    catches,
     confirmation,
     grid_events,
     holds,
     planner,
+    polls,
     samples,
+    shortfalls,
     snapshot,
 )
 from dispatch.lifecycle import OPEN_HOLD
@@ -43,6 +46,7 @@ def turn(*, now: datetime) -> None:
     for program in Program.objects.filter(pk__in=_busy_programs()).order_by("pk"):
         evaluate(program, now=now)
     grid_events.advance(now=now)
+    shortfalls.weigh(now=now)
     LoopTurn.objects.update_or_create(
         pk=1,
         defaults={
@@ -80,6 +84,8 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
             seen.program, seen.cars, seen.events, seen.provider, now=now.timestamp()
         )
         holds.act(intents, seen.cars, now=now)
+        catches.record(intents, seen.cars, now=now)
+        polls.queue(program, seen.cars, seen.events, now=now)
         confirmation.watch(program, now=now)
         samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
     if intents:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
-from functools import cache
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,7 +27,7 @@ from dispatch.lifecycle import (
 )
 from dispatch.models import Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
-from fleets import charging
+from fleets import charging, habits
 from fleets.models import Bucket, Program, Tactic, Vehicle
 from fleets.providers import throttle
 
@@ -80,7 +79,14 @@ select
     ) as limit_percent,
     v.battery_kwh,
     v.usual_power_kw,
-    coalesce(e.ready_by, '{}') as ready_by,
+    -- By the wall clock: what the customer said, and what was learnt.
+    coalesce(extract(epoch from e.ready_by[%(today)s])::float8, 'NaN') as ready_today,
+    coalesce(extract(epoch from e.ready_by[%(tomorrow)s])::float8, 'NaN')
+        as ready_tomorrow,
+    coalesce(e.learnt_departures[%(block)s]::float8, 'NaN') as leaves_slot,
+    coalesce(e.learnt_departures[%(next_block)s]::float8, 'NaN') as leaves_later_slot,
+    coalesce(extract(epoch from v.plugged_in_at)::float8, '-infinity')
+        as plugged_in_at,
     %(month_calls)s - %(month_reserve)s - case
         when b.month = %(month)s then b.calls_this_month else 0 end as calls_left,
     coalesce(h.status, '') as hold,
@@ -190,11 +196,18 @@ def _restoring_kw_per_minute(program: Program) -> float:
 
 def _columns(program: Program, now: datetime) -> Columns:
     """Return the rows of `CARS` as lists by name."""
+    local = now.astimezone(ZoneInfo(program.time_zone))
+    block, next_block = habits.blocks_at(local)
     with connection.cursor() as cursor:
         cursor.execute(
             CARS,
             {
                 "program": program.pk,
+                # PostgreSQL counts from 1.
+                "today": local.weekday() + 1,
+                "tomorrow": (local.weekday() + 1) % habits.DAYS + 1,
+                "block": block + 1,
+                "next_block": next_block + 1,
                 "minimum_percent": program.minimum_charge_percent,
                 "unknown_limit": UNKNOWN_LIMIT_PERCENT,
                 "limit_calls": limits.CALLS,
@@ -232,7 +245,17 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         floats("battery_kwh"),
         floats("usual_power_kw"),
     )
-    latest_start = _ready_by(program, columns["ready_by"], now) - hours * 3600.0
+    departure = habits.next_departure(
+        floats("ready_today"),
+        floats("ready_tomorrow"),
+        usual_seconds=charging.seconds_of(program.ready_by),
+        slot=floats("leaves_slot"),
+        later_slot=floats("leaves_later_slot"),
+        plugged_in_at=floats("plugged_in_at"),
+        zone=ZoneInfo(program.time_zone),
+        now=now,
+    )
+    latest_start = departure - hours * 3600.0
     feeder_ids = np.array(columns["feeder_id"], dtype=np.int64)
     return planner.Cars(
         vehicle_id=np.array(columns["vehicle_id"], dtype=np.int64),
@@ -259,21 +282,6 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         held_kw=floats("held_kw"),
         restore_calls=np.array(columns["restore_calls"], dtype=np.int64),
     )
-
-
-def _ready_by(
-    program: Program, weeks: Sequence[Sequence[time | None]], now: datetime
-) -> planner.Floats:
-    """Return each car's next departure; there are few different weeks."""
-    zone = ZoneInfo(program.time_zone)
-
-    @cache
-    def moment(week: tuple[time | None, ...]) -> float:
-        return charging.next_ready_by(
-            week, program.ready_by, zone=zone, now=now
-        ).timestamp()
-
-    return np.array([moment(tuple(week)) for week in weeks], dtype=float)
 
 
 def _stopped_feeders() -> list[int]:

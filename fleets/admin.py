@@ -85,7 +85,7 @@ class VehicleAdmin(VehicleBase):
     readonly_fields = (
         "is_plugged_in", "is_charging", "soc_percent", "limit_percent",
         "limit_observed_at", "power_kw", "plugged_in_at", "is_home", "observed_at",
-        "received_at",
+        "received_at", "webhook_at",
     )  # fmt: skip
 
     def get_readonly_fields(
@@ -108,7 +108,8 @@ class ProgramAdmin(ProgramBase):
     """
 
     list_display = (
-        "name", "code", "tactic", "time_zone", "ready_by", "max_event_hours",
+        "name", "code", "tactic", "time_zone", "ready_by", "departure_quantile",
+        "max_event_hours",
     )  # fmt: skip
     list_filter = ("tactic",)
     search_fields = ("name", "code")
@@ -139,7 +140,7 @@ class EnrolmentAdmin(EnrolmentBase):
     search_fields = ("vehicle__external_id", "vehicle__account__customer__name")
     readonly_fields = (
         "vehicle", "program", "status", "consented_at", "consent_wording",
-        "consent_source", "withdrawn_at",
+        "consent_source", "withdrawn_at", "learnt_departures", "learnt_at",
     )  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest) -> bool:

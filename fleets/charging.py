@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
+from math import isnan
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -44,21 +44,65 @@ def hours_needed(
     return hours
 
 
-def next_ready_by(
-    week: Sequence[time | None], default: time, *, zone: ZoneInfo, now: datetime
-) -> datetime:
-    """Return the next moment (UTC) at which a car must be ready, after `now`.
+def charge_after(
+    soc_percent: ArrayLike,
+    limit_percent: ArrayLike,
+    battery_kwh: ArrayLike,
+    power_kw: ArrayLike,
+    hours: ArrayLike,
+) -> Floats:
+    """Return the charge (%) after so many hours of charging, at most the limit.
 
-    `week` holds seven local times of day, Monday first; None, or an empty week, stands
-    for `default`. On the days of the clock change the wall clock counts: a time that
-    does not exist that day becomes the same instant an hour on, one that exists twice
-    is its first.
+    The other way round from `hours_needed`.
     """
-    today = now.astimezone(zone).date()
-    for ahead in range(8):
-        day = today + timedelta(days=ahead)
-        at = (week[day.weekday()] if week else None) or default
-        moment = datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
-        if moment > now:
-            return moment
-    raise AssertionError("eight days hold every weekday once after now")
+    soc = np.asarray(soc_percent, dtype=float)
+    limit = np.asarray(limit_percent, dtype=float)
+    per_hour = (
+        np.asarray(power_kw, dtype=float) / np.asarray(battery_kwh, float) * 100.0
+    )
+    full = np.maximum(np.minimum(limit, TAPER_FROM_PERCENT) - soc, 0.0)
+    fast = np.minimum(np.asarray(hours, dtype=float) * per_hour, full)
+    slow = (np.asarray(hours, dtype=float) * per_hour - fast) * TAPERED_SHARE
+    charge: Floats = np.minimum(soc + fast + slow, np.maximum(limit, soc))
+    return charge
+
+
+def next_departure(
+    today_seconds: ArrayLike,
+    tomorrow_seconds: ArrayLike,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> Floats:
+    """Return the first of two moments that is after now, in seconds since 1970.
+
+    Given are times of the wall clock, in seconds since midnight, of today and tomorrow;
+    NaN is none.
+    """
+    day = now.astimezone(zone).date()
+    first = on_the_wall(today_seconds, day, zone=zone)
+    second = on_the_wall(tomorrow_seconds, day + timedelta(days=1), zone=zone)
+    return np.where(first > now.timestamp(), first, second)
+
+
+def on_the_wall(clock_seconds: ArrayLike, day: date, *, zone: ZoneInfo) -> Floats:
+    """Return when the wall clock shows these times, in seconds since 1970.
+
+    They count from a day's midnight, and may go beyond that day; NaN stays NaN. A time
+    that a clock change leaves out becomes the same instant an hour on, one that exists
+    twice is its first.
+    """
+    # Of a fleet's times few are different.
+    times, places = np.unique(np.atleast_1d(clock_seconds), return_inverse=True)
+    midnight = datetime.combine(day, time(), tzinfo=zone)
+    # Within a zone, Python adds by the wall clock.
+    moments = [
+        at if isnan(at) else (midnight + timedelta(seconds=at)).timestamp()
+        for at in times.tolist()
+    ]
+    return np.array(moments, dtype=float)[places]
+
+
+def seconds_of(at: time) -> float:
+    """Return a time of day as seconds since midnight."""
+    return at.hour * 3600 + at.minute * 60 + at.second + at.microsecond / 1e6

@@ -103,6 +103,12 @@ def after(state: LastKnown, report: Report, *, received_at: datetime) -> LastKno
     )
 
 
+def has_left_home(before: LastKnown, now: LastKnown) -> bool:
+    """Say whether a plug-in at home has just ended."""
+    was_home = before.is_plugged_in is True and before.is_home is True
+    return was_home and now.is_plugged_in is False
+
+
 def _plug_in(state: LastKnown, report: Report) -> tuple[datetime | None, bool | None]:
     """Return since when the car is plugged in, and whether that is at home."""
     if report.is_plugged_in is False:

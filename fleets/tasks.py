@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from fleets import clock, telemetry
+from fleets import clock, departures, telemetry
 from fleets.wake import wake
 
 # Some two seconds: in a storm, turns of the loop must get their turn.
@@ -22,5 +22,13 @@ def take_in() -> None:
 
 @shared_task
 def prune() -> None:
-    """Delete messages whose time has passed."""
+    """Delete messages and departures whose time has passed."""
     telemetry.prune(clock.now())
+    departures.prune(clock.now())
+
+
+@shared_task
+def learn() -> None:
+    """Learn when cars leave, each once a day, or leave the rest to the next call."""
+    if departures.learn(clock.now(), batches=MOST_BATCHES):
+        wake(learn)

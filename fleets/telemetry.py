@@ -12,7 +12,8 @@ import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
 
-from fleets import last_known
+from fleets import departures, last_known
+from fleets.departures import Left
 from fleets.last_known import LastKnown
 from fleets.models import Vehicle, WebhookDelivery
 from fleets.providers.base import Report
@@ -63,7 +64,8 @@ _COLUMN_TYPES = {
 # rows are locked already; the guard holds should that ever change.
 _UPDATE = f"""
 update fleets_vehicle v
-set {", ".join(f"{name} = n.{name}" for name in _STATE)}
+set {", ".join(f"{name} = n.{name}" for name in _STATE)},
+    webhook_at = greatest(v.webhook_at, case when %s then n.received_at end)
 from unnest(%s::bigint[], {", ".join(f"%s::{_COLUMN_TYPES[n]}[]" for n in _STATE)})
      as n (id, {", ".join(_STATE)})
 where v.id = n.id and (v.observed_at is null or v.observed_at <= n.observed_at)
@@ -201,11 +203,20 @@ def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
         by_car[report.vehicle_id].append(_Arrival(report, arrival.received_at))
     states: dict[int, LastKnown] = {}
     readings: list[tuple[object, ...]] = []
+    left: list[Left] = []
     for vehicle_id, external_id, *columns in _lock(by_car):
         state = LastKnown(*columns)
         for arrival in sorted(by_car[external_id], key=lambda a: a.report.observed_at):
             r, received_at = arrival.report, arrival.received_at
-            state = last_known.after(state, r, received_at=received_at)
+            before = state
+            state = last_known.after(before, r, received_at=received_at)
+            if last_known.has_left_home(before, state) and before.plugged_in_at:
+                left.append(
+                    Left(
+                        vehicle_id, before.plugged_in_at, r.observed_at,
+                        state.soc_percent,
+                    )
+                )  # fmt: skip
             readings.append(
                 (
                     received_at, vehicle_id, r.observed_at, r.is_plugged_in,
@@ -216,7 +227,9 @@ def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
         states[vehicle_id] = state
     if not states:
         return []
-    _write(readings, states)
+    _write(readings, states, source)
+    if left:
+        departures.remember(left)
     vehicle_ids = list(states)
     transaction.on_commit(
         lambda: readings_recorded.send(sender=Vehicle, vehicle_ids=vehicle_ids),
@@ -225,7 +238,9 @@ def _record(arrivals: Iterable[_Arrival], source: Source) -> list[int]:
     return vehicle_ids
 
 
-def _write(readings: list[tuple[object, ...]], states: dict[int, LastKnown]) -> None:
+def _write(
+    readings: list[tuple[object, ...]], states: dict[int, LastKnown], source: Source
+) -> None:
     columns = [
         _array(getattr(state, name) for state in states.values()) for name in _STATE
     ]
@@ -234,7 +249,7 @@ def _write(readings: list[tuple[object, ...]], states: dict[int, LastKnown]) -> 
             copy.set_types(_READING_TYPES)
             for reading in readings:
                 copy.write_row(reading)
-        cursor.execute(_UPDATE, [list(states), *columns])
+        cursor.execute(_UPDATE, [source == "webhook", list(states), *columns])
 
 
 def _array(values: Iterable[object]) -> str:

@@ -94,7 +94,10 @@ app.conf.beat_schedule = {
     # Events of recurring windows, a week ahead; what a stop missed is made up for.
     "make-events": {"task": "dispatch.tasks.make_events", "schedule": 60,
                     "options": {"queue": "control", "expires": 60}},
-    # Messages whose time has passed.
+    # When cars leave: once a day, by the clock that may run fast.
+    "learn": {"task": "fleets.tasks.learn", "schedule": 600,
+              "options": {"queue": "control", "expires": 600}},
+    # Messages and departures whose time has passed.
     "prune": {"task": "fleets.tasks.prune", "schedule": 600,
               "options": {"queue": "control", "expires": 600}},
 }  # fmt: skip

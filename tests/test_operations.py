@@ -41,6 +41,7 @@ def test_every_metric_is_in_the_runbook_with_its_labels_and_no_other_is() -> Non
 
     assert told == {
         **labels, measures.UP[0]: "", measures.FRESHNESS[0]: "make",
+        measures.CATCHES[0]: "make",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Q
 
+from dispatch import results
 from dispatch.models import GridEvent, Hold
 
 
@@ -26,5 +27,7 @@ def live(event: GridEvent) -> dict[str, Any]:
     return {
         "participations": list(participations),
         "holds": list(holds),
+        "left": results.left([event.pk])[event.pk],
+        "caught": results.caught([event.pk])[event.pk],
         "load": event.samples.order_by("-at").first(),
     }

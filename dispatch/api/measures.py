@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
+from math import inf
+from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
@@ -21,9 +24,11 @@ from django.db import connection
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
 )
 
+from dispatch import catches
 from dispatch.lifecycle import OPEN_HOLD, RUNNING_EVENT, CommandStatus
 from fleets import clock
 from fleets.providers import makes
@@ -235,6 +240,20 @@ MEASURES = (
             pg_sequence_last_value('dispatch_change_id_seq')
         """,
     ),
+    # --- What became of those who were held --
+    Measure(
+        {
+            "gridbalance_held_cars_left_total": "Cars that left home after a hold",
+            "gridbalance_held_cars_late_total": "Of these, those with less than they"
+            " would have had without us",
+            "gridbalance_held_cars_short_kwh_total": "What those lacked",
+        },
+        "select make, coalesce(sum(number) filter (where name = 'left'), 0),"
+        " coalesce(sum(number) filter (where name = 'late'), 0),"
+        " coalesce(sum(total) filter (where name = 'late'), 0)"
+        " from dispatch_tally where name in ('left', 'late') group by 1",
+        ("make",),
+    ),
     # --- What bounds us --
     Measure(
         {
@@ -309,6 +328,15 @@ FRESHNESS = (
     "gridbalance_make_freshness_seconds",
     "How old a car's newest data may be by its maker's habits",
 )
+# How late cars that plug in during an event are judged, by make: a histogram.
+CATCHES = (
+    "gridbalance_catch_seconds",
+    "From a plug-in during an event, by the car's own time, until it was judged",
+)
+CATCH_CLASSES = (
+    "select make, bound, number, total from dispatch_tally where name = 'catch'"
+    " order by make, bound"
+)
 UP = ("gridbalance_database_up", "1 when the database answered this scrape")
 # What statements share.
 PARTS = {
@@ -326,7 +354,7 @@ PARTS = {
 def names() -> set[str]:
     """Return every metric that there is, whether it has a value now or not."""
     return {name for measure in MEASURES for name in measure.metrics} | {
-        FRESHNESS[0], UP[0],
+        FRESHNESS[0], CATCHES[0], UP[0],
     }  # fmt: skip
 
 
@@ -349,8 +377,25 @@ def read() -> Iterator[Metric]:
             cursor.execute(statement, asked_with)
             rows = cursor.fetchall()
             yield from _told(measure, rows)
-            if measure.labels == ("make",):
+            if "gridbalance_held_cars" in measure.metrics:
                 yield _freshness(make for make, *_ in rows)
+        cursor.execute(CATCH_CLASSES)
+        yield _catches(cursor.fetchall())
+
+
+def _catches(rows: list[tuple[str, float, int, float]]) -> Metric:
+    """Return the classes as Prometheus wants them: each counts all below it, too."""
+    family = HistogramMetricFamily(*CATCHES, labels=["make"])
+    for make, of_make in groupby(rows, key=itemgetter(0)):
+        classes = {bound: (number, total) for _, bound, number, total in of_make}
+        below = 0
+        buckets: list[tuple[str, float]] = []
+        for bound in catches.BOUNDS:
+            below += classes.get(bound, (0, 0.0))[0]
+            buckets.append(("+Inf" if bound == inf else str(bound), below))
+        seconds = sum(total for _, total in classes.values())
+        family.add_metric([make], buckets, seconds)
+    return family
 
 
 def _told(measure: Measure, rows: list[tuple[Any, ...]]) -> Iterator[Metric]:

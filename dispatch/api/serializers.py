@@ -229,11 +229,39 @@ class Load(serializers.Serializer[Any]):
     charging_kw = serializers.FloatField(help_text="Still charging in the program.")
 
 
+class Left(serializers.Serializer[Any]):
+    """Cars that the event held and that have left home since."""
+
+    cars = serializers.IntegerField()
+    weighed = serializers.IntegerField(help_text="Of these, their charge is known.")
+    late = serializers.IntegerField(
+        help_text="Left with over 0.25 kWh less than they would have had."
+    )
+    late_per_1000 = serializers.FloatField(help_text="Of those weighed.")
+    short_kwh = serializers.FloatField(help_text="What the late ones lacked.")
+    short_kwh_per_1000 = serializers.FloatField(help_text="Of those weighed.")
+
+
+class Caught(serializers.Serializer[Any]):
+    """Cars that plugged in during the event, and how late they were judged."""
+
+    make = serializers.CharField()
+    cars = serializers.IntegerField()
+    was_read = serializers.IntegerField(help_text="Of these, those that were asked.")
+    half_within_seconds = serializers.FloatField(
+        help_text="From the plug-in, by the car's own time, until it was judged."
+    )
+    most_within_seconds = serializers.FloatField(help_text="Nine of ten.")
+    all_within_seconds = serializers.FloatField()
+
+
 class Live(serializers.Serializer[Any]):
     """What has come of an event so far."""
 
     participations = ParticipationCount(many=True)
     holds = HoldCount(many=True)
+    left = Left()
+    caught = Caught(many=True)
     load = Load(allow_null=True)
 
 

@@ -50,6 +50,9 @@ class Running:
     chart: Chart
     has_unconfirmed: bool
     has_blind: bool
+    gone: str  # cars that left home after a hold; empty: none
+    gone_tone: Tone
+    caught: tuple[str, ...]  # how late cars that plugged in were judged, by make
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, Value, When
 
-from dispatch import area_hold_offs
+from dispatch import area_hold_offs, results
 from dispatch.lifecycle import RUNNING_EVENT, EnvelopeChangeStatus, EventStatus
 from dispatch.live import cars, shapes
 from dispatch.live.chart import Sample, draw
@@ -30,6 +30,7 @@ from fleets.models import SystemClock
 
 ALARMS_SHOWN = 3
 COMING_SHOWN, COMING_SHOWN_BESIDE_RUNNING = 5, 2
+MAKES_SHOWN = 3  # of those whose cars plugged in; REST has them all
 # Points of a chart: finer than this the eye cannot see on it.
 CHART_POINTS = 240
 # Before that a shortfall is the ramp at work.
@@ -73,12 +74,21 @@ def _picture(now: datetime) -> shapes.Picture:
     zone = _zone(running or events)
     ids = [event.pk for event in running]
     samples = _samples(running)
+    left, caught = results.left(ids), results.caught(ids)
     states = cars.states(ids)
     return shapes.Picture(
         now=now,
         freshness=_freshness(now, zone),
         running=tuple(
-            _running(event, samples[event.pk], now=now, zone=zone) for event in running
+            _running(
+                event,
+                samples[event.pk],
+                left[event.pk],
+                caught[event.pk],
+                now=now,
+                zone=zone,
+            )
+            for event in running
         ),
         coming=tuple(_coming(events, now, zone))[
             : COMING_SHOWN_BESIDE_RUNNING if running else COMING_SHOWN
@@ -179,7 +189,13 @@ def _samples(events: Sequence[GridEvent]) -> dict[int, list[Sample]]:
 
 
 def _running(
-    event: GridEvent, samples: Sequence[Sample], *, now: datetime, zone: ZoneInfo
+    event: GridEvent,
+    samples: Sequence[Sample],
+    gone: results.Left,
+    caught: Sequence[results.Caught],
+    *,
+    now: datetime,
+    zone: ZoneInfo,
 ) -> shapes.Running:
     newest = samples[-1] if samples else None
     restoring = event.status == EventStatus.RESTORING
@@ -228,7 +244,25 @@ def _running(
         ),
         has_unconfirmed=unconfirmed > 0,
         has_blind=blind > 0,
+        gone=_gone(gone),
+        gone_tone="warning" if gone.late else "",
+        caught=tuple(
+            f"{sentence(one.make.lower())}: {counted(one.cars, 'plug-in')}, half judged"
+            f" within {span(timedelta(seconds=one.half_within_seconds))}, all within"
+            f" {span(timedelta(seconds=one.all_within_seconds))}"
+            for one in caught[:MAKES_SHOWN]
+        ),
     )
+
+
+def _gone(left: results.Left) -> str:
+    """Say with what those left that an event held."""
+    if not left.cars:
+        return ""
+    text = f"{counted(left.cars, 'car')} left after a hold, {left.late} late"
+    if left.late:
+        text += f" ({left.late_per_1000:.0f} per 1,000), {left.short_kwh:.1f} kWh short"
+    return text
 
 
 def _verdict(

@@ -10,14 +10,17 @@ from dispatch.models.policies import DayOff, EventPolicy, Occurrence, RecurringW
 from dispatch.models.records import (
     Alarm,
     AuditEntry,
+    Catch,
     Change,
     IdempotencyKey,
     LoadSample,
+    Tally,
 )
 from dispatch.models.running import (
     Envelope,
     EnvelopeGauge,
     LoopTurn,
+    Poll,
     SecondPlace,
     Sender,
 )
@@ -26,6 +29,7 @@ __all__ = [
     "Alarm",
     "AreaHoldOff",
     "AuditEntry",
+    "Catch",
     "Change",
     "Command",
     "DayOff",
@@ -42,7 +46,9 @@ __all__ = [
     "LoopTurn",
     "Occurrence",
     "Participation",
+    "Poll",
     "RecurringWindow",
     "SecondPlace",
     "Sender",
+    "Tally",
 ]

@@ -51,6 +51,10 @@ class Hold(models.Model):
     closed_at = models.DateTimeField(null=True)
     # A stop of unknown outcome may land until then; nothing read before counts.
     owed_until = models.DateTimeField(null=True)
+    # When the car left the plug-in in which it was held, and how much less it had then
+    # than without us; null: it has not, or nobody can say.
+    left_at = models.DateTimeField(null=True)
+    short_kwh = models.FloatField(null=True)
 
     objects = HoldQuerySet.as_manager()
     MOVES = HOLD_MOVES

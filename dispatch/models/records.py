@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from dispatch.models.events import GridClient, GridEvent
+from fleets.models import Vehicle
 from fleets.partitions import NextValue
 
 
@@ -85,6 +86,52 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Catch(models.Model):
+    """A car that plugged in while an event ran, and when it was judged."""
+
+    # Found by its constraint's index.
+    event = models.ForeignKey(
+        GridEvent, on_delete=models.CASCADE, related_name="catches", db_index=False
+    )
+    vehicle = models.ForeignKey(
+        Vehicle, on_delete=models.CASCADE, related_name="catches"
+    )
+    plugged_in_at = models.DateTimeField()  # by the car's own time
+    judged_at = models.DateTimeField()
+    was_read = models.BooleanField()  # we asked; it did not come by itself
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "vehicle", "plugged_in_at"],
+                name="one_catch_a_plug_in",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"vehicle {self.vehicle_id} in event {self.event_id}"
+
+
+class Tally(models.Model):
+    """How often something has happened, by make, and what it came to (`tallies.py`)."""
+
+    name = models.CharField(max_length=20)
+    make = models.CharField(max_length=40)
+    bound = models.FloatField()  # of a histogram's class; 0: it has none
+    number = models.BigIntegerField()
+    total = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "make", "bound"], name="one_tally_of_a_kind"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.make}: {self.number}"
 
 
 class AuditEntry(models.Model):

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from dispatch.querysets import EnvelopeQuerySet
-from fleets.models import Feeder, Program
+from fleets.models import Feeder, Program, Vehicle
 
 
 class Sender(models.Model):
@@ -100,6 +100,31 @@ class EnvelopeGauge(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outstanding_kw:.0f} kW of {self.envelope}"
+
+
+class Poll(models.Model):
+    """When a car whose webhooks are silent was asked, and is to be asked next."""
+
+    vehicle = models.OneToOneField(
+        Vehicle, on_delete=models.CASCADE, primary_key=True, related_name="poll"
+    )
+    due_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+    expected_kw = models.FloatField()  # what an answer is worth: the most goes first
+    asked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # The claim.
+            models.Index(
+                fields=["-expected_kw"],
+                condition=Q(due_at__isnull=False),
+                name="poll_in_order",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"poll of vehicle {self.vehicle_id}"
 
 
 class LoopTurn(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleets.models.departures import Departure
 from fleets.models.grid import Feeder, Substation
 from fleets.models.people import Customer, CustomerGroup, ProviderAccount, User
 from fleets.models.programs import Enrolment, EnrolmentStatus, Program, Tactic
@@ -13,6 +14,7 @@ __all__ = [
     "Bucket",
     "Customer",
     "CustomerGroup",
+    "Departure",
     "Enrolment",
     "EnrolmentStatus",
     "Feeder",

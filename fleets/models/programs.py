@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from fleets import habits
 from fleets.models.vehicles import Vehicle
 from fleets.querysets import EnrolmentQuerySet
 
@@ -28,6 +29,8 @@ class Program(models.Model):
     )
     # Where a customer set no own preference:
     ready_by = models.TimeField(default=time(7, 0))
+    # Of departures that are learnt: the share that may come before a car is ready.
+    departure_quantile = models.FloatField(default=0.1, db_default=0.1)
     minimum_charge_percent = models.FloatField(default=30.0)
     # Restores: charging kW of the program's cars that they may add up to (null: no
     # cap), and how fast they may come.
@@ -47,6 +50,11 @@ class Program(models.Model):
                     minimum_charge_percent__gte=0, minimum_charge_percent__lte=100
                 ),
                 name="program_minimum_is_a_percentage",
+            ),
+            # Beyond the middle, most cars would be late.
+            models.CheckConstraint(
+                condition=Q(departure_quantile__gt=0, departure_quantile__lte=0.5),
+                name="program_departure_quantile_is_low",
             ),
             models.CheckConstraint(
                 condition=(Q(restore_cap_kw=None) | Q(restore_cap_kw__gt=0))
@@ -84,10 +92,13 @@ class Enrolment(models.Model):
     consent_wording = models.CharField(max_length=50)  # version of the text agreed to
     consent_source = models.CharField(max_length=50)  # where it was given
     withdrawn_at = models.DateTimeField(null=True, blank=True)
-    # Seven times of day, Monday first; null means the program's.
+    # Seven times of day, Monday first; null means what was learnt, else the program's.
     ready_by = ArrayField(
         models.TimeField(null=True, blank=True), size=7, default=list, blank=True
     )
+    # For each block of the week (habits.py), in slots; null: never left home.
+    learnt_departures = ArrayField(models.SmallIntegerField(), null=True, blank=True)
+    learnt_at = models.DateTimeField(null=True, blank=True)
     minimum_charge_percent = models.FloatField(null=True, blank=True)
 
     objects = EnrolmentQuerySet.as_manager()
@@ -113,6 +124,10 @@ class Enrolment(models.Model):
             models.CheckConstraint(
                 condition=Q(ready_by__len=0) | Q(ready_by__len=7),
                 name="enrolment_ready_by_is_a_week",
+            ),
+            models.CheckConstraint(
+                condition=Q(learnt_departures__len=habits.DAYS * habits.BLOCKS),
+                name="enrolment_learnt_departures_are_a_week",
             ),
         ]
 

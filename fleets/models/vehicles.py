@@ -46,6 +46,7 @@ class Vehicle(models.Model):
     is_home = models.BooleanField(null=True)
     observed_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField(null=True)
+    webhook_at = models.DateTimeField(null=True)  # the newest that came by itself
 
     objects = VehicleQuerySet.as_manager()
 

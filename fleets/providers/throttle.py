@@ -85,11 +85,15 @@ class Budget:
     makes: dict[str, Bucket]
     now: datetime
 
-    def calls(self, *, for_restore: bool) -> int:
-        """Return how many calls are left; only restores may draw on the reserve."""
+    def calls(self, *, for_restore: bool, keep_share: float = 0.0) -> int:
+        """Return how many calls are left; only restores may draw on the reserve.
+
+        What can wait leaves to the others a share of all that there can be.
+        """
         if is_blocked(self.application, self.now):
             return 0
         kept = 0.0 if for_restore else reserve_calls(self.application)
+        kept = max(kept, _most(self.application) * keep_share)
         return max(0, int(self.application.tokens - kept))
 
     def has_room_for(self, make: str, *, calls: int = 1) -> bool:
@@ -136,6 +140,16 @@ def budget(now: datetime) -> Iterator[Budget]:
     )
 
 
+def glance(now: datetime) -> Budget:
+    """Return what is left of the application's bucket, without a lock."""
+    bucket = Bucket.objects.filter(name=APPLICATION).first()
+    if bucket is None:  # a new one starts empty
+        empty = Bucket(name=APPLICATION, capacity=0, refill_per_minute=0)
+        return Budget(empty, {}, now)
+    _refill(bucket, now)
+    return Budget(bucket, {}, now)
+
+
 def pause(scope: Scope, *, make: str, until: datetime, now: datetime) -> None:
     """Let everybody wait as the provider told us; an empty bucket goes with it.
 
@@ -176,15 +190,11 @@ def calls_per_minute() -> float:
 
 def duration_of(calls: int, *, now: datetime) -> timedelta:
     """Return how long this many calls take at the present state of the bucket."""
-    bucket = Bucket.objects.filter(name=APPLICATION).first()
-    tokens = 0.0
+    bucket = glance(now).application
     wait = timedelta()
-    if bucket is not None:
-        _refill(bucket, now)
-        tokens = bucket.tokens
-        if bucket.blocked_until is not None:
-            wait = max(bucket.blocked_until - now, timedelta())
-    beyond = max(0.0, calls - tokens)
+    if bucket.blocked_until is not None:
+        wait = max(bucket.blocked_until - now, timedelta())
+    beyond = max(0.0, calls - bucket.tokens)
     return wait + timedelta(minutes=beyond / calls_per_minute())
 
 
@@ -213,9 +223,15 @@ def _refill(bucket: Bucket, now: datetime) -> None:
     if bucket.blocked_until is not None and bucket.blocked_until > bucket.refilled_at:
         # What was refilled while we were told to wait is not ours to spend at once.
         minutes = max(0.0, (now - bucket.blocked_until).total_seconds() / 60.0)
-    most = bucket.capacity - _underway(bucket)
-    bucket.tokens = min(most, bucket.tokens + minutes * bucket.refill_per_minute)
+    bucket.tokens = min(
+        _most(bucket), bucket.tokens + minutes * bucket.refill_per_minute
+    )
     bucket.refilled_at = max(now, bucket.refilled_at)
+
+
+def _most(bucket: Bucket) -> float:
+    """Return what a full bucket holds."""
+    return float(bucket.capacity - _underway(bucket))
 
 
 def _underway(bucket: Bucket) -> float:

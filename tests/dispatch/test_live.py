@@ -540,7 +540,7 @@ def test_its_queries_do_not_grow_with_the_fleet(
     with CaptureQueriesContext(connection) as many:
         live.render(live.picture(NOW))
 
-    assert len(few) == len(many) == 17
+    assert len(few) == len(many) == 19
 
 
 # --- On its way ---

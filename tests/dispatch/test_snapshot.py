@@ -15,6 +15,7 @@ from dispatch import snapshot
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Command, Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
+from fleets import habits
 from fleets.models import Bucket, Program, Vehicle, VehicleBucket
 from tests.factories import HOUR, NOW
 
@@ -197,6 +198,75 @@ def test_the_latest_start_leaves_the_hours_it_needs(
     latest = take(program).cars.latest_start
 
     assert datetime.fromtimestamp(latest[0], UTC) == NOW + 3 * HOUR
+
+
+WISH, LEARNT, USUAL = time(21, 0), time(22, 0), time(23, 0)
+NO_WISH: list[time | None] = [None] * 7
+
+
+def week(*, now: datetime | None = None, later: datetime | None = None) -> list[int]:
+    """Return what was learnt: departures of today for this block and the next."""
+    slots = [0] * (habits.DAYS * habits.BLOCKS)
+    block, next_block = habits.blocks_at(NOW)
+    for at, moment in ((block, now), (next_block, later)):
+        if moment:
+            slots[at] = (moment.hour * 60 + moment.minute) // 15
+    return slots
+
+
+AT_TEN = week(now=NOW.replace(hour=22))
+
+
+@pytest.mark.parametrize(
+    ("wish", "learnt", "departs"),
+    [
+        # what the customer says, what was learnt, what the program says
+        ([WISH] * 7, AT_TEN, WISH),
+        ([WISH] * 7, None, WISH),
+        ([], AT_TEN, LEARNT),
+        (NO_WISH, AT_TEN, LEARNT),
+        ([], None, USUAL),
+        # each day by itself: it is a Monday
+        ([WISH, *NO_WISH[1:]], AT_TEN, WISH),
+        ([None, *[WISH] * 6], AT_TEN, LEARNT),
+    ],
+)
+def test_the_customers_word_goes_before_what_was_learnt_and_that_before_the_programs(
+    program: Program,
+    ada: Vehicle,
+    wish: list[time | None],
+    learnt: list[int] | None,
+    departs: time,
+) -> None:
+    ada.enrolments.update(ready_by=wish, learnt_departures=learnt)
+    Vehicle.objects.update(soc_percent=80.0)  # it has all it needs
+    program.ready_by = USUAL
+
+    latest = take(program).cars.latest_start
+
+    assert datetime.fromtimestamp(latest[0], UTC) == datetime.combine(
+        NOW.date(), departs, UTC
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "departs"),
+    [
+        # it should have left an hour ago, and still stands there
+        (NOW - 9 * HOUR, NOW - HOUR),
+        # it has come since: the next block knows such stays
+        (NOW - HOUR / 2, NOW + 4 * HOUR),
+    ],
+)
+def test_a_car_that_is_overdue_by_what_was_learnt_is_about_to_leave(
+    program: Program, ada: Vehicle, since: datetime, departs: datetime
+) -> None:
+    ada.enrolments.update(learnt_departures=week(now=NOW - HOUR, later=NOW + 4 * HOUR))
+    Vehicle.objects.update(soc_percent=80.0, plugged_in_at=since)
+
+    (latest,) = take(program).cars.latest_start.tolist()
+
+    assert datetime.fromtimestamp(latest, UTC) == departs
 
 
 @pytest.mark.parametrize("earlier", [timedelta(), HOUR, -HOUR])

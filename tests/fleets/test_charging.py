@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleets.charging import energy_needed_kwh, hours_needed, next_ready_by
+from fleets.charging import (
+    charge_after,
+    energy_needed_kwh,
+    hours_needed,
+    next_departure,
+    seconds_of,
+)
 
 OSLO = ZoneInfo("Europe/Oslo")
 LOS_ANGELES = ZoneInfo("America/Los_Angeles")
 SEVEN = time(7, 0)
-NO_WEEK: list[time | None] = []
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,15 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+def departure(
+    today: time, tomorrow: time, *, zone: ZoneInfo, now: datetime
+) -> datetime:
+    (moment,) = next_departure(
+        [seconds_of(today)], [seconds_of(tomorrow)], zone=zone, now=now
+    )
+    return datetime.fromtimestamp(moment, UTC)
+
+
 @pytest.mark.parametrize(
     ("now", "zone", "at", "expected"),
     [
@@ -96,43 +110,53 @@ def utc(text: str) -> datetime:
 def test_the_next_departure_by_the_clock_on_the_wall(
     now: str, zone: ZoneInfo, at: time, expected: str
 ) -> None:
-    assert next_ready_by(NO_WEEK, at, zone=zone, now=utc(now)) == utc(expected)
+    assert departure(at, at, zone=zone, now=utc(now)) == utc(expected)
 
 
-# Monday early, Tuesday the program's, weekends late.
-WEEK = [time(6, 0), None, SEVEN, SEVEN, SEVEN, time(10, 0), time(10, 0)]
+def test_today_and_tomorrow_have_their_own_times() -> None:
+    ready = next_departure(
+        [6 * 3600.0, 19 * 3600.0, 6 * 3600.0],
+        [8 * 3600.0, 8 * 3600.0, 6.5 * 3600.0],
+        zone=ZoneInfo("UTC"),
+        now=utc("2026-01-12T17:00"),
+    )
 
-
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [
-        # Sunday evening: Monday's
-        ("2026-01-11T20:00", "2026-01-12T06:00"),
-        # Monday evening: none of its own on Tuesday, so the program's
-        ("2026-01-12T20:00", "2026-01-13T08:00"),
-        ("2026-01-13T20:00", "2026-01-14T07:00"),
-        # Saturday, before and after
-        ("2026-01-17T09:00", "2026-01-17T10:00"),
-        ("2026-01-17T11:00", "2026-01-18T10:00"),
-    ],
-)
-def test_each_day_of_the_week_has_its_own_time(now: str, expected: str) -> None:
-    ready = next_ready_by(WEEK, time(8, 0), zone=ZoneInfo("UTC"), now=utc(now))
-
-    assert ready == utc(expected)
+    assert [datetime.fromtimestamp(at, UTC) for at in ready.tolist()] == [
+        utc("2026-01-13T08:00"), utc("2026-01-12T19:00"), utc("2026-01-13T06:30"),
+    ]  # fmt: skip
 
 
 @given(
     now=st.datetimes(datetime(2025, 1, 1), datetime(2030, 1, 1)),  # noqa: DTZ001
-    at=st.times(),
-    week=st.just(NO_WEEK) | st.lists(st.none() | st.times(), min_size=7, max_size=7),
+    today=st.times(),
+    tomorrow=st.times(),
     zone=st.sampled_from([OSLO, LOS_ANGELES, ZoneInfo("Asia/Kolkata")]),
 )
 def test_the_next_departure_is_ahead_and_less_than_two_days_away(
-    now: datetime, at: time, week: list[time | None], zone: ZoneInfo
+    now: datetime, today: time, tomorrow: time, zone: ZoneInfo
 ) -> None:
     moment = now.replace(tzinfo=UTC)
 
-    ready = next_ready_by(week, at, zone=zone, now=moment)
+    ready = departure(today, tomorrow, zone=zone, now=moment)
 
     assert moment < ready <= moment + timedelta(hours=49)
+
+
+@given(
+    soc=st.floats(0, 100),
+    limit=st.floats(0, 100),
+    power_kw=st.floats(1, 50),
+    battery_kwh=st.floats(10, 120),
+    share=st.floats(0, 1),
+)
+def test_charging_for_the_hours_needed_reaches_the_limit_and_not_before(
+    soc: float, limit: float, power_kw: float, battery_kwh: float, share: float
+) -> None:
+    hours = hours_needed(soc, limit, battery_kwh, power_kw)
+    charge = charge_after(soc, limit, battery_kwh, power_kw, hours)
+    before = charge_after(soc, limit, battery_kwh, power_kw, hours * share)
+
+    assert charge == pytest.approx(max(soc, limit))
+    assert soc <= before <= charge + 1e-9
+    left = hours_needed(before, limit, battery_kwh, power_kw)
+    assert left == pytest.approx(hours * (1 - share), abs=1e-6)

@@ -371,8 +371,8 @@ def test_one_event_is_read_with_few_queries(
 ) -> None:
     event = make_event()
 
-    # The token with its client, the event, four aims, three figures.
-    with django_assert_num_queries(9):
+    # The token with its client, the event, four aims, five figures.
+    with django_assert_num_queries(11):
         grid.get(f"{EVENTS}/{event.pk}")
 
 
