@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dispatch.planner.holding import Aim, join, take_further
+from dispatch.planner.queueing import queue_up
 from dispatch.planner.restoring import give_back, pressing_cars
 from dispatch.planner.shapes import (
     MARGIN_SECONDS,
@@ -90,4 +91,9 @@ def decide(
             if intent.act is Act.HOLD:
                 taken[intent.place] = True
             intents.append(intent)
+    restores: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
+    restores[[one.place for one in intents if one.act is Act.RESTORE]] = True
+    for event in events:
+        if event.queues and not event.holding:
+            intents += queue_up(program, cars, event, restores, room, now=now)
     return intents

@@ -64,6 +64,8 @@ class Aim:
         self.wants[place] = True
         self.held_kw += kw
         why = Reason.ALL if self.event.target_kw is None else Reason.TARGET
+        if not self.event.holding:
+            why = Reason.QUEUED
         return Intent(Act.HOLD, place, self.event.event_id, why, percent)
 
     def spare(self, verdicts: Texts, mask: Bools) -> Iterator[Intent]:

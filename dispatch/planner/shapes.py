@@ -32,6 +32,7 @@ class Reason(StrEnum):
     # held
     TARGET = "counts towards the target"
     ALL = "event without a target"
+    QUEUED = "waits for its turn"  # it plugged in while others are given back
     # spared, in the order in which they are tested
     AREA_OFF = "area on hold-off"  # also: given back for it
     UNKNOWN = "state unknown"
@@ -132,6 +133,8 @@ class Event:
     standing: Texts  # Standing
     reason: Texts  # Reason of that standing
     has_news: Bools  # the car reported since it was judged
+    # Overnight managed: cars that plug in after its end join those that wait.
+    queues: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,9 @@ class Program:
     limit_first: bool  # its tactic: lower limits where that can be done
     restore_cap_kw: float  # inf: none
     restore_ramp_kw_per_minute: float
-    charging_kw: float  # drawn by its cars now, restores on their way included
+    # Drawn by its cars, restores on their way included: now, or, where arrivals are
+    # forecast, at the highest from now on.
+    charging_kw: float
     restored_kw_last_minute: float
     pick_up_ramp_kw_per_minute: float
     picked_up_kw_last_minute: float

@@ -1,0 +1,38 @@
+"""Cars that plug in after an event join the queue of those that wait for their start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dispatch.planner.holding import Aim, take_further
+from dispatch.planner.shapes import Act, Bools, Cars, Debt, Event, Intent, Program
+from dispatch.room import Room
+
+
+def queue_up(
+    program: Program,
+    cars: Cars,
+    event: Event,
+    restores: Bools,
+    room: Room,
+    *,
+    now: float,
+) -> Iterator[Intent]:
+    """Yield holds of cars that would charge ahead of those that wait.
+
+    Nobody is held while the cap has room for all, nor who must start before the first
+    of those that wait. `restores` says who is given back in this turn.
+    """
+    waiting = (cars.debt == Debt.TAKEN) & ~restores
+    if not waiting.any() and program.charging_kw <= program.restore_cap_kw:
+        return
+    first = cars.latest_start[waiting].min(initial=float("inf"))
+    behind = cars.latest_start >= (first if waiting.any() else now)
+    turn = replace(
+        event, ends_at=now, target_kw=None, aimed=event.aimed & cars.charging & behind
+    )
+    nobody = restores & False
+    for intent in take_further(program, cars, Aim.of(turn, cars), room, nobody):
+        if intent.act is Act.HOLD:
+            yield intent
