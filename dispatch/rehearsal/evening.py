@@ -38,6 +38,7 @@ class Evening:
     energy_kwh: Floats
     power_kw: Floats
     user: NDArray[np.str_]
+    believed_leaves: Floats  # what the planner goes by
     enrolled: int
 
     def __len__(self) -> int:
@@ -68,6 +69,7 @@ def of(sessions: Sequence[Session], *, enrolled: int) -> Evening:
         energy_kwh=np.array([one.energy_kwh for one in sessions], dtype=float),
         power_kw=np.array([one.power_kw for one in sessions], dtype=float),
         user=np.array([one.user for one in sessions], dtype=str),
+        believed_leaves=np.floor(leaves),
         enrolled=enrolled,
     )
 
@@ -82,9 +84,15 @@ def pooled(evenings: Sequence[Evening]) -> Evening:
     return Evening(**columns, enrolled=sum(one.enrolled for one in evenings))
 
 
-def load_kw(
-    starts: Ints, leaves: Ints, energy_kwh: Floats, power_kw: Floats
-) -> Floats:
+def thinned(evening: Evening, *, most: int) -> Evening:
+    """Keep every so-manieth car, so that at most so many are left to reckon with."""
+    every = max(-(-len(evening) // most), 1)
+    names = [field.name for field in fields(Evening) if field.name != "enrolled"]
+    columns = {name: getattr(evening, name)[::every] for name in names}
+    return Evening(**columns, enrolled=max(round(evening.enrolled / every), 1))
+
+
+def load_kw(starts: Ints, leaves: Ints, energy_kwh: Floats, power_kw: Floats) -> Floats:
     """Return the load (STEPS) of cars that charge from `starts` until full or gone.
 
     The last step of a car that fills up is drawn in part.
@@ -93,7 +101,8 @@ def load_kw(
     whole = np.floor(steps + 1e-9).astype(np.int64)
     starts = np.clip(starts, 0, STEPS)
     ends = np.clip(np.minimum(starts + whole, leaves), starts, STEPS)
-    edges = np.bincount(starts, weights=power_kw, minlength=STEPS + 1)
+    edges = np.zeros(STEPS + 1)  # of no cars at all, bincount counts in integers
+    edges += np.bincount(starts, weights=power_kw, minlength=STEPS + 1)
     edges -= np.bincount(ends, weights=power_kw, minlength=STEPS + 1)
     load: Floats = np.cumsum(edges)[:STEPS]
     rest = (ends < np.minimum(leaves, STEPS)) & (starts + whole == ends)

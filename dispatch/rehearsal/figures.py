@@ -41,6 +41,8 @@ class Figures:
     late_share_unmanaged: float
     hours_to_restore_p50: float | None
     hours_to_restore_max: float | None
+    hours_to_charged_p50: float | None  # until what was taken is charged again
+    hours_to_charged_max: float | None
     commands_per_car_max: int
     starts_per_car_max: int
     target_error_p95: float | None
@@ -57,7 +59,8 @@ def of(cars: Evening, course: Course, rules: Rules, debts: Debts) -> Figures:
     shed_kwh = float(shed.sum()) * STEP_HOURS
     divisible = _divisible(debts)
     once = _one_start(debts)
-    waited = course.waited_hours[~np.isnan(course.waited_hours)]
+    held = ~np.isnan(course.waited_hours)
+    waited, charged = course.waited_hours[held], course.charged_hours[held]
     late = course.missing_kwh > LATE_KWH
     late_unmanaged = evening.unmanaged_missing_kwh(cars) > LATE_KWH
     capped = np.isfinite(rules.cap_kw)
@@ -77,6 +80,8 @@ def of(cars: Evening, course: Course, rules: Rules, debts: Debts) -> Figures:
         late_share_unmanaged=float(late_unmanaged.mean()),
         hours_to_restore_p50=float(np.median(waited)) if len(waited) else None,
         hours_to_restore_max=float(waited.max()) if len(waited) else None,
+        hours_to_charged_p50=float(np.median(charged)) if len(charged) else None,
+        hours_to_charged_max=float(charged.max()) if len(charged) else None,
         commands_per_car_max=int((course.stops + course.starts).max(initial=0)),
         starts_per_car_max=int(course.starts.max(initial=0)),
         target_error_p95=_target_error(course, rules),
@@ -101,11 +106,8 @@ def harmless_kwh(cars: Evening, window: tuple[int, int]) -> float:
 
 def _divisible(debts: Debts) -> float:
     """Return the bound of field.md D2 for what is owed, from the event's end on."""
-    steps = np.ceil(debts.owed_kwh / (debts.power_kw * STEP_HOURS)).astype(np.int64)
-    last = np.minimum(debts.start_by, debts.leaves)
-    until = np.minimum(np.ceil(last + steps).astype(np.int64), debts.leaves)
     return bound.divisible(
-        debts.ready, until, debts.owed_kwh, debts.power_kw, _others(debts)
+        debts.ready, debts.until, debts.owed_kwh, debts.power_kw, _others(debts)
     )
 
 

@@ -46,18 +46,3 @@ def similar_evenings(
         return None
     return evening.pooled([evenings[one] for one in before[-SIMILAR_DAYS:]])
 
-
-def thinned(expected: Evening, *, most: int) -> Evening:
-    """Keep every so-manieth car, so that at most so many are left to reckon with."""
-    every = -(-len(expected) // most)
-    if every <= 1:
-        return expected
-    kept = slice(None, None, every)
-    return Evening(
-        arrives=expected.arrives[kept],
-        leaves=expected.leaves[kept],
-        energy_kwh=expected.energy_kwh[kept],
-        power_kw=expected.power_kw[kept],
-        user=expected.user[kept],
-        enrolled=max(round(expected.enrolled / every), 1),
-    )

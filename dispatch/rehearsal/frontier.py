@@ -40,6 +40,7 @@ class Debts:
     owed_kwh: Floats
     power_kw: Floats
     start_by: Floats  # whatever the cap says
+    until: Ints  # the last step in which it may draw, and one
     others_kw: Floats  # (STEPS) what nobody holds back
     ends: int  # of the event
     spared_late: int  # of the cars that are not in here
@@ -64,7 +65,11 @@ def debts_after(
     managed: bool,
     within_steps: float,
 ) -> Debts:
-    """Return what an event without a target would leave to give back."""
+    """Return what an event without a target would leave to give back.
+
+    `within_steps` after the event's end everybody has charged what was taken, or, at
+    its power, as much of it as that allows.
+    """
     begins, ends = window
     n = len(expected)
     came = expected.arrives < begins
@@ -72,7 +77,7 @@ def debts_after(
     drawn = expected.power_kw * STEP_HOURS * np.maximum(seen - expected.arrives, 0)
     drawn = np.minimum(drawn, expected.energy_kwh)
     owed = expected.energy_kwh - drawn
-    start_by = expected.leaves - owed / (expected.power_kw * STEP_HOURS)
+    start_by = expected.believed_leaves - owed / (expected.power_kw * STEP_HOURS)
     charging = (owed > 1e-9) & (seen < expected.leaves)
     held = charging & (seen < ends) & (start_by >= ends + MARGIN_STEPS)
     queued: Bools = np.zeros(n, dtype=bool)
@@ -80,7 +85,12 @@ def debts_after(
         queued = charging & (seen >= ends) & (start_by >= seen + MARGIN_STEPS)
     ours = held | queued
     start_by = start_by - MARGIN_STEPS
-    start_by[held] = np.minimum(start_by[held], ends + within_steps)
+    until = expected.leaves.copy()
+    if np.isfinite(within_steps):
+        back = ends + within_steps
+        steps = owed / (expected.power_kw * STEP_HOURS)
+        start_by[held] = np.minimum(start_by[held], (back - steps)[held])
+        until[held] = np.minimum(until[held], int(back))
     others = evening.load_kw(
         expected.arrives,
         expected.leaves,
@@ -94,6 +104,7 @@ def debts_after(
         owed_kwh=owed[ours],
         power_kw=expected.power_kw[ours],
         start_by=start_by[ours],
+        until=until[ours],
         others_kw=others,
         ends=ends,
         spared_late=int((missing[~ours] > LATE_KWH).sum()),

@@ -43,7 +43,8 @@ class Rules:
     ramp_kw_per_minute: float = float("inf")
     catch_steps: int = 1  # from a plug-in until it is known
     managed: bool = False  # arrivals after the event join the queue
-    within_steps: float = float("inf")  # of the event's end: given back
+    # From the event's end: what was taken has been charged again.
+    within_steps: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,15 @@ class Course:
     stops: Ints
     starts: Ints
     waited_hours: Floats  # from the event's end to its start; NaN: not held then
+    charged_hours: Floats  # from the event's end until it drew no more
 
 
 class Stage:
     """The cars between two turns."""
 
-    def __init__(self, cars: Evening, believed_leaves: Floats, rules: Rules) -> None:
+    def __init__(self, cars: Evening, rules: Rules) -> None:
         n = len(cars)
         self.cars = cars
-        self.believed_leaves = believed_leaves
         self.rules = rules
         begins = rules.window[0]
         self.seen_from = np.where(
@@ -77,6 +78,7 @@ class Stage:
         self.stops = np.zeros(n, dtype=np.int64)
         self.starts = np.zeros(n, dtype=np.int64)
         self.started_at = np.full(n, -1, dtype=np.int64)
+        self.drew_last = np.zeros(n, dtype=np.int64)
         self.held_at_end: Bools = np.zeros(n, dtype=bool)
 
     def plugged_in(self, step: int) -> Bools:
@@ -98,6 +100,7 @@ class Stage:
         drawn = np.minimum(self.owed_kwh, self.cars.power_kw * STEP_HOURS)
         drawn[~self.charging(step)] = 0.0
         self.owed_kwh -= drawn
+        self.drew_last[drawn > 0.0] = step + 1
         return float(drawn.sum() / STEP_HOURS)
 
     def obey(self, intents: list[planner.Intent], places: Ints, step: int) -> None:
@@ -120,23 +123,17 @@ class Stage:
     def latest_start(self) -> Floats:
         """Return when each car must start, by what is believed (seconds, n)."""
         hours = self.owed_kwh / self.cars.power_kw
-        latest: Floats = self.believed_leaves * STEP_SECONDS - hours * 3600.0
+        latest: Floats = self.cars.believed_leaves * STEP_SECONDS - hours * 3600.0
         held = self.held_at_end & (self.debt == Debt.TAKEN)
-        ends = self.rules.window[1]
-        by = (ends + self.rules.within_steps) * STEP_SECONDS + planner.MARGIN_SECONDS
-        latest[held] = np.minimum(latest[held], by)
+        back = (self.rules.window[1] + self.rules.within_steps) * STEP_SECONDS
+        by = back - hours * 3600.0 + planner.MARGIN_SECONDS
+        latest[held] = np.minimum(latest[held], by[held])
         return latest
 
 
-def play(
-    cars: Evening,
-    rules: Rules,
-    *,
-    believed_leaves: Floats,
-    arrivals: Arrivals | None,
-) -> Course:
+def play(cars: Evening, rules: Rules, arrivals: Arrivals | None = None) -> Course:
     """Return what happens; `arrivals` is what is expected of those still to come."""
-    stage = Stage(cars, believed_leaves, rules)
+    stage = Stage(cars, rules)
     begins, ends = rules.window
     load = np.zeros(STEPS)
     held = np.zeros(STEPS)
@@ -153,12 +150,18 @@ def play(
     waited = np.where(
         stage.held_at_end, (stage.started_at - ends) * STEP_HOURS, np.nan
     )
-    return Course(load, held, stage.owed_kwh, stage.stops, stage.starts, waited)
+    charged = np.where(
+        stage.held_at_end, np.maximum(stage.drew_last - ends, 0) * STEP_HOURS, np.nan
+    )
+    return Course(
+        load, held, stage.owed_kwh, stage.stops, stage.starts, waited, charged
+    )
 
 
 def _turn(stage: Stage, step: int, arrivals: Arrivals | None) -> None:
-    """Decide once, of the cars that are known to be there, and do it."""
-    places = np.flatnonzero(stage.plugged_in(step) & (stage.seen_from <= step))
+    """Decide once, of the cars that are known to charge or be held, and do it."""
+    ours = stage.charging(step) | (stage.debt == Debt.TAKEN)
+    places = np.flatnonzero(ours & (stage.seen_from <= step))
     if not len(places):
         return
     n = len(places)
@@ -192,7 +195,7 @@ def _program(stage: Stage, step: int, arrivals: Arrivals | None) -> planner.Prog
     now = stage.charging(step)
     ahead = evening.load_kw(
         np.full(int(now.sum()), step),
-        np.ceil(stage.believed_leaves[now]).astype(np.int64),
+        np.ceil(stage.cars.believed_leaves[now]).astype(np.int64),
         stage.owed_kwh[now],
         stage.cars.power_kw[now],
     )
