@@ -1,4 +1,4 @@
-"""Cars that plug in after an event join the queue of those that wait for their start."""
+"""Cars that plug in after an event join those that wait for their start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rehearsal: an evening as it would go, by the same `decide`, without rows or processes.
+"""Rehearsal: an evening as it would go, by the same `decide`, without rows.
 
 sessions   a CSV of charging sessions
 evening    the cars of one evening, or of many laid over each other, on a 5-minute grid

@@ -57,7 +57,8 @@ def _overlap(start: Ints, steps: Floats, begin: int, ends: Ints) -> Floats:
     """Return how many steps of each car's piece fall into [begin, end) (n x ends)."""
     till = np.minimum((start + steps)[:, None], ends)
     since = np.maximum(start, begin)[:, None]
-    return np.maximum(till - since, 0.0)
+    overlap: Floats = np.maximum(till - since, 0.0)
+    return overlap
 
 
 def _intervals(first: Ints, until: Ints, steps: int) -> Iterator[tuple[int, Ints]]:

@@ -52,9 +52,7 @@ class Evening:
 
 def of(sessions: Sequence[Session], *, enrolled: int) -> Evening:
     """Return the evening of these sessions, by the local wall clock."""
-    noons = [
-        datetime.combine(one.evening, time()) + EVENING_BEGINS for one in sessions
-    ]
+    noons = [datetime.combine(one.evening, time()) + EVENING_BEGINS for one in sessions]
     arrives = [
         (one.plugged_in - noon).total_seconds() / STEP_SECONDS
         for one, noon in zip(sessions, noons, strict=True)
@@ -78,8 +76,7 @@ def pooled(evenings: Sequence[Evening]) -> Evening:
     """Lay evenings over each other: one evening of a fleet as large as all of them."""
     names = [field.name for field in fields(Evening) if field.name != "enrolled"]
     columns = {
-        name: np.concatenate([getattr(one, name) for one in evenings])
-        for name in names
+        name: np.concatenate([getattr(one, name) for one in evenings]) for name in names
     }
     return Evening(**columns, enrolled=sum(one.enrolled for one in evenings))
 
@@ -122,7 +119,8 @@ def unmanaged_kw(evening: Evening) -> Floats:
 def unmanaged_missing_kwh(evening: Evening) -> Floats:
     """Return what each car would lack when it leaves, by the grid alone (n)."""
     hours = np.maximum(evening.leaves - evening.arrives, 0) * STEP_HOURS
-    return np.maximum(evening.energy_kwh - evening.power_kw * hours, 0.0)
+    missing: Floats = np.maximum(evening.energy_kwh - evening.power_kw * hours, 0.0)
+    return missing
 
 
 def step_of(clock: time) -> int:
@@ -130,5 +128,3 @@ def step_of(clock: time) -> int:
     minutes = clock.hour * 60 + clock.minute
     noon = 12 * 60
     return int((minutes - noon) % (24 * 60) // 5)
-
-

@@ -1,4 +1,4 @@
-"""What can be expected of an evening, known before its event: similar evenings before."""
+"""What can be expected of an evening before its event: similar evenings before it."""
 
 from __future__ import annotations
 
@@ -45,4 +45,3 @@ def similar_evenings(
     if not before:
         return None
     return evening.pooled([evenings[one] for one in before[-SIMILAR_DAYS:]])
-

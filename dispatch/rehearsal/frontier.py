@@ -1,7 +1,7 @@
 """What a restore cap costs: rebound against hours until restored, with late cars.
 
-The restore as `decide` does it - least slack first, as many as the cap admits, one start
-each, and those that cannot wait whatever the cap says - for a fleet that is only
+The restore as `decide` does it - least slack first, as many as the cap admits, one
+start each, and those that cannot wait whatever the cap says - for a fleet that is only
 expected, in arrays and without its reasons. Before an event that is all there is to
 choose a cap by. All loads are of the fleet, in kW; times are steps.
 """
@@ -54,7 +54,7 @@ class Point:
     peak_kw: float
     hours_to_restore_p50: float
     hours_to_restore_max: float
-    late: int
+    late: float  # cars
 
 
 def debts_after(
@@ -74,12 +74,17 @@ def debts_after(
     n = len(expected)
     came = expected.arrives < begins
     seen = np.where(came, begins, expected.arrives + catch_steps)
-    drawn = expected.power_kw * STEP_HOURS * np.maximum(seen - expected.arrives, 0)
-    drawn = np.minimum(drawn, expected.energy_kwh)
-    owed = expected.energy_kwh - drawn
-    start_by = expected.believed_leaves - owed / (expected.power_kw * STEP_HOURS)
+    steps = expected.energy_kwh / (expected.power_kw * STEP_HOURS)
+    # A car that would be late by the event's end charges until it would not.
+    short = ends + MARGIN_STEPS - (expected.believed_leaves - steps)
+    enough = np.ceil(expected.arrives + np.maximum(short, 0.0)).astype(np.int64)
+    seen = np.where(seen < ends, np.maximum(seen, enough), seen)
+    left = np.maximum(steps - np.maximum(seen - expected.arrives, 0), 0.0)
+    owed = left * expected.power_kw * STEP_HOURS
+    drawn = expected.energy_kwh - owed
+    start_by = expected.believed_leaves - left
     charging = (owed > 1e-9) & (seen < expected.leaves)
-    held = charging & (seen < ends) & (start_by >= ends + MARGIN_STEPS)
+    held = charging & (seen < ends)
     queued: Bools = np.zeros(n, dtype=bool)
     if managed:
         queued = charging & (seen >= ends) & (start_by >= seen + MARGIN_STEPS)
@@ -88,8 +93,7 @@ def debts_after(
     until = expected.leaves.copy()
     if np.isfinite(within_steps):
         back = ends + within_steps
-        steps = owed / (expected.power_kw * STEP_HOURS)
-        start_by[held] = np.minimum(start_by[held], (back - steps)[held])
+        start_by[held] = np.minimum(start_by[held], (back - left)[held])
         until[held] = np.minimum(until[held], int(back))
     others = evening.load_kw(
         expected.arrives,
@@ -123,9 +127,11 @@ def restore(debts: Debts, cap_kw: float) -> tuple[Ints, Floats]:
         waiting = line[debts.ready[line] <= step]
         # The line is by `start_by`, so who cannot wait stands in front.
         must = int(np.searchsorted(debts.start_by[waiting], step, side="right"))
-        highest_kw = np.cumsum(debts.power_kw[waiting]) + load[step:].max()
+        # What goes on or is still to come counts before it is there.
+        ahead_kw = float(load[step:].max())
+        highest_kw = np.cumsum(debts.power_kw[waiting]) + ahead_kw
         fit = int(np.searchsorted(highest_kw, cap_kw, side="right"))
-        if load[step] <= 0.0:
+        if ahead_kw <= 0.0:
             fit = max(fit, 1)
         going = waiting[: max(must, fit)]
         if len(going):
@@ -153,7 +159,7 @@ def point(debts: Debts, cap_kw: float) -> Point:
         peak_kw=float(load[debts.ends :].max()),
         hours_to_restore_p50=float(np.median(waited)) if len(waited) else 0.0,
         hours_to_restore_max=float(waited.max(initial=0.0)),
-        late=int((missing > LATE_KWH).sum()) + debts.spared_late,
+        late=float((missing > LATE_KWH).sum()) + debts.spared_late,
     )
 
 

@@ -86,8 +86,9 @@ class Stage:
         return here
 
     def charging(self, step: int) -> Bools:
-        wants: Bools = self.plugged_in(step) & (self.owed_kwh > DONE_KWH)
-        return wants & (self.debt == Debt.NONE)
+        wants = self.plugged_in(step) & (self.owed_kwh > DONE_KWH)
+        draws: Bools = wants & (self.debt == Debt.NONE)
+        return draws
 
     def let_go(self, step: int) -> None:
         """Close the holds of cars that drove off."""
@@ -147,9 +148,7 @@ def play(cars: Evening, rules: Rules, arrivals: Arrivals | None = None) -> Cours
             _turn(stage, step, arrivals)
         held[step] = cars.power_kw[stage.debt == Debt.TAKEN].sum()
         load[step] = stage.draw(step)
-    waited = np.where(
-        stage.held_at_end, (stage.started_at - ends) * STEP_HOURS, np.nan
-    )
+    waited = np.where(stage.held_at_end, (stage.started_at - ends) * STEP_HOURS, np.nan)
     charged = np.where(
         stage.held_at_end, np.maximum(stage.drew_last - ends, 0) * STEP_HOURS, np.nan
     )

@@ -25,7 +25,7 @@ READY_BY = time(7, 0)
 LEARNED_QUANTILE = 0.2
 LEARNED_FROM = 5
 # Departures that may be wrong are taken to be earlier by this share of their error.
-LEAD_SHARE = 0.5
+LEAD_SHARE = 0.75
 PERCENTILES = (10, 50, 90)
 
 
@@ -204,13 +204,15 @@ def _evenings(
         if day not in sessions.by_evening:
             continue
         cars = evening.of(sessions.by_evening[day], enrolled=sessions.enrolled(day))
-        evenings[day] = replace(cars, believed_leaves=_believed(cars, seen, setting, day))
+        evenings[day] = replace(
+            cars, believed_leaves=believed_leaves(cars, seen, setting, day)
+        )
         for user, leaves in zip(cars.user, cars.leaves, strict=True):
             seen.setdefault(str(user), []).append(float(leaves))
     return evenings
 
 
-def _believed(
+def believed_leaves(
     cars: Evening, seen: dict[str, list[float]], setting: Setting, day: date
 ) -> Floats:
     """Return when each car is taken to leave (steps)."""

@@ -55,7 +55,7 @@ class Sessions:
 def read(sessions: Path, charging_power: Path, *, times_power: float = 1.0) -> Sessions:
     """Read both files; `times_power` multiplies every car's power."""
     power_kw = {
-        row["user_id"]: _number(row["charging_power"]) * times_power
+        row["user_id"]: _number(row["charging_power"], charging_power) * times_power
         for row in _rows(charging_power, "user_id", "charging_power")
         if row["charging_power"] not in MISSING
     }
@@ -72,9 +72,9 @@ def read(sessions: Path, charging_power: Path, *, times_power: float = 1.0) -> S
             continue
         session = Session(
             user,
-            datetime.fromisoformat(row["plugin_time"]),
-            datetime.fromisoformat(row["plugout_time"]),
-            _number(row["energy_session"]),
+            _moment(row["plugin_time"], sessions),
+            _moment(row["plugout_time"], sessions),
+            _number(row["energy_session"], sessions),
             power_kw[user],
         )
         day = session.evening
@@ -96,8 +96,18 @@ def _is_yule(day: date) -> bool:
     return (day.month, day.day) >= (12, 20) or (day.month, day.day) <= (1, 5)
 
 
-def _number(text: str) -> float:
-    return float(text.replace(",", "."))
+def _number(text: str, path: Path) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        raise UnreadableSessions(f"{path}: {text} is no number") from None
+
+
+def _moment(text: str, path: Path) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UnreadableSessions(f"{path}: {text} is no date and time") from None
 
 
 def _rows(path: Path, *columns: str) -> Iterator[dict[str, str]]:
@@ -109,5 +119,5 @@ def _rows(path: Path, *columns: str) -> Iterator[dict[str, str]]:
             if missing:
                 raise UnreadableSessions(f"{path} has no column {min(missing)}")
             yield from reader
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UnreadableSessions(f"{path}: {error}") from error

@@ -46,7 +46,9 @@ class Command(BaseCommand):
             help="what was taken is charged again; default: by departure",
         )  # fmt: skip
         add("--catch-minutes", type=float, default=5.0, metavar="M")
-        add("--target-kw", type=float, metavar="K", help="default: all that can be held")
+        add(
+            "--target-kw", type=float, metavar="K", help="default: all that can be held"
+        )
         add("--cap-kw", type=float, metavar="C", help="default: found by the forecast")
         add("--ramp-kw-per-minute", type=float, default=float("inf"), metavar="R")
         add("--times-power", type=float, default=1.0, metavar="X", help="cars' power")
@@ -87,10 +89,12 @@ class Command(BaseCommand):
             f" rebound {_short(found.truth.rebound_ratio)}"
         )
         say("frontier, by the forecast:")
-        say(f"{'cap kW':>10}{'peak kW':>10}{'hours p50':>10}{'hours max':>10}{'late':>10}")
+        say(
+            f"{'cap kW':>10}{'peak kW':>10}{'hours p50':>10}{'hours max':>10}"
+            f"{'late':>10}"
+        )
         for point in found.frontier:
-            numbers = asdict(point).values()
-            say("".join(f"{_short(one):>10}" for one in numbers))
+            say("".join(f"{_short(one):>10}" for one in asdict(point).values()))
 
 
 def _setting(options: dict[str, Any]) -> season.Setting:
