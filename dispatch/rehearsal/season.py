@@ -24,8 +24,8 @@ READY_BY = time(7, 0)
 # A learned departure is earlier than four in five that were seen, of at least so many.
 LEARNED_QUANTILE = 0.2
 LEARNED_FROM = 5
-# Departures that may be wrong are taken to be earlier by this share of their error.
-LEAD_SHARE = 0.75
+# Departures that may be wrong are taken to be earlier by this many standard errors.
+LEAD_ERRORS = 1.0
 PERCENTILES = (10, 50, 90)
 
 
@@ -228,6 +228,6 @@ def believed_leaves(
     if setting.departure_error_hours:
         random = np.random.default_rng([setting.seed, day.toordinal()])
         error = random.normal(0.0, setting.departure_error_hours, len(cars))
-        lead = LEAD_SHARE * setting.departure_error_hours
+        lead = LEAD_ERRORS * setting.departure_error_hours
         leaves = leaves + (error - lead) / STEP_HOURS
     return leaves
