@@ -160,16 +160,6 @@ def due(now: datetime) -> list[Kind]:
     return [kind for kind, is_due in zip(kinds, row, strict=True) if is_due]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A job, and what its leaving would count against."""
-
-    job: Job
-    program_id: int
-    feeder_id: int | None
-    power_kw: float
-
-
 @dataclass(slots=True)
 class Gate:
     """What lets one kind of job pass in one claim, and who is shut out by now.
@@ -195,20 +185,19 @@ class Gate:
         """Return how many calls may leave yet."""
         return self.budget.calls(for_restore=self.kind.is_restore)
 
-    def admits(self, candidate: Candidate) -> bool:
-        """Count a candidate in, or shut what had no room for it."""
-        make, calls = candidate.job.make, candidate.job.calls
+    def admits(self, job: Job) -> bool:
+        """Count a job in, or shut what had no room for it."""
+        make, calls = job.make, job.calls
         if self.is_dry or self.calls_left < calls:
             self.is_dry = True
             return False
-        mine = _scopes(candidate.program_id, candidate.feeder_id or 0)
-        if make in self.makes_shut or mine & self.scopes_shut:
+        if make in self.makes_shut or job.scopes & self.scopes_shut:
             return False
         if not self.budget.has_room_for(make, calls=calls):
             self.makes_shut.append(make)
             return False
         if self.meter is not None:
-            refused_by = self.meter.admit(mine, candidate.power_kw)
+            refused_by = self.meter.admit(job.scopes, job.power_kw)
             if refused_by is not None:
                 self.scopes_shut.add(refused_by)
                 return False
@@ -269,7 +258,7 @@ def _take(
         if most <= 0:
             break
         found = _candidates(kind, gate, {**parameters, "room": most})
-        admitted = [candidate.job for candidate in found if gate.admits(candidate)]
+        admitted = [job for job in found if gate.admits(job)]
         if admitted:
             ids = [job.command_id for job in admitted]
             with connection.cursor() as cursor:
@@ -280,7 +269,7 @@ def _take(
     return jobs
 
 
-def _candidates(kind: Kind, gate: Gate, parameters: dict[str, Any]) -> list[Candidate]:
+def _candidates(kind: Kind, gate: Gate, parameters: dict[str, Any]) -> list[Job]:
     shut: dict[str, Any] = {
         "makes_shut": gate.makes_shut,
         "programs_shut": [scope.program_id for scope in gate.scopes_shut],
@@ -289,23 +278,21 @@ def _candidates(kind: Kind, gate: Gate, parameters: dict[str, Any]) -> list[Cand
     with connection.cursor() as cursor:
         cursor.execute(kind.candidates, {**parameters, **shut})
         return [
-            Candidate(
-                Job(
-                    command_id=row[0],
-                    vehicle_id=row[1],
-                    hold_id=row[2],
-                    key=VehicleKey(row[3], row[4]),
-                    make=row[5],
-                    kind=row[6],
-                    percent=row[7],
-                    instead_of=None if row[8] is None else int(row[8]),
-                    is_restore=row[9],
-                    is_read=kind.is_read,
-                    attempt=row[10],
-                    may_have_landed=row[11],
-                ),
-                program_id=row[12],
-                feeder_id=row[13],
+            Job(
+                command_id=row[0],
+                vehicle_id=row[1],
+                hold_id=row[2],
+                key=VehicleKey(row[3], row[4]),
+                make=row[5],
+                kind=row[6],
+                percent=row[7],
+                instead_of=None if row[8] is None else int(row[8]),
+                is_restore=row[9],
+                is_read=kind.is_read,
+                attempt=row[10],
+                may_have_landed=row[11],
+                claimed_at=parameters["now"],
+                scopes=_scopes(row[12], row[13] or 0),
                 power_kw=row[14],
             )
             for row in cursor.fetchall()
@@ -344,3 +331,27 @@ def still_ours(jobs: Sequence[Job], *, sender: Sender) -> list[Job]:
     )
     attempts = dict(mine.values_list("pk", "attempt"))
     return [job for job in jobs if attempts.get(job.command_id) == job.attempt]
+
+
+@retried
+def leaving(jobs: Sequence[Job], *, now: datetime) -> list[Job]:
+    """Return the jobs that the envelopes let leave now, long after their claim.
+
+    What was counted at the claim is counted now instead: a minute in which the calls of
+    several minutes' claims leave would see all of their kW.
+    """
+    left: list[Job] = []
+    with transaction.atomic(), throttle.budget(now):
+        for is_restore in (True, False):
+            mine = [job for job in jobs if job.is_restore == is_restore]
+            if not mine:
+                continue
+            with gauges.meter(now, for_restore=is_restore) as meter:
+                left += [
+                    job
+                    for job in mine
+                    if meter.move(
+                        job.scopes, job.power_kw, since=int(job.claimed_at.timestamp())
+                    )
+                ]
+    return left

@@ -60,11 +60,11 @@ def _busy_programs() -> set[int]:
 
 
 @retried
-def evaluate(program: Program, *, now: datetime) -> list[planner.Intent]:
-    """Take one program's turn; return what was decided, [] if another tick is at it."""
+def evaluate(program: Program, *, now: datetime) -> planner.Intents:
+    """Take one program's turn; return what was decided, or nothing if another does."""
     with transaction.atomic():
         if not _lock(program):
-            return []
+            return planner.Intents.none()
         events = list(
             GridEvent.objects.filter(program=program)
             .running()
@@ -87,7 +87,7 @@ def evaluate(program: Program, *, now: datetime) -> list[planner.Intent]:
             "decided",
             program=program.code,
             event_ids=[event.pk for event in events],
-            **_counted(intents),
+            **{act.value: n for act, n in intents.counted().items()},
         )
     return intents
 
@@ -112,10 +112,3 @@ def _lock_holds(program: Program) -> None:
         .select_for_update(no_key=True, of=("self",))
         .values_list("pk")
     )
-
-
-def _counted(intents: list[planner.Intent]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for intent in intents:
-        counts[intent.act.value] = counts.get(intent.act.value, 0) + 1
-    return counts

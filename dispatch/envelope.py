@@ -9,7 +9,8 @@ What an event could take off at worst is its `Step`:
 
 What counts is the step together with those of other events of the program that may
 take at the same time, at most all of its cars: an event cut into small ones is still a
-large one. A step that is larger than the program's envelope waits for approval.
+large one. A step that is larger than the program's envelope waits for approval, and
+so does one event too many at once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from dispatch.models import Envelope, GridEvent
 from fleets.models import Program, Vehicle
 
 LONGEST_WORDS = 200  # what `pending_reason` holds
+# Each event that runs is judged for every car at every turn. More at once than anybody
+# plans - a grid system's own loop, a token in wrong hands - would slow the turns down,
+# and all that is given back with them.
+MOST_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ def excess(program: Program, shape: Shape, *, but: int | None = None) -> str:
             f"{total.kw_per_minute:,.0f} kW in the first minute of "
             f"{envelope.max_kw_per_minute:,.0f} allowed"
         )
+    if len(others) >= MOST_AT_ONCE:
+        parts.append(f"{len(others) + 1:,} events at once of {MOST_AT_ONCE} allowed")
     if not parts:
         return ""
     along = f", together with event {listed(others)}," if others else ""

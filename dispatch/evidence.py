@@ -89,7 +89,7 @@ def judge(standing: Standing) -> Verdict:
         return Verdict.NOTHING
     if standing.owed_until is not None and seen <= standing.owed_until:
         # A late stop may still land; a car seen stopped, though, is held from now on.
-        if standing.hold == HoldStatus.TAKING and _shows_stop(standing, seen):
+        if standing.hold == HoldStatus.TAKING and _shows_stop(standing):
             return Verdict.STOPPED
         return Verdict.NOTHING
     if standing.command == CommandStatus.SENDING:
@@ -100,6 +100,11 @@ def judge(standing: Standing) -> Verdict:
         if standing.hold == HoldStatus.HELD:
             return _judge_lowered(standing, lowering)
         return _judge_raising(standing, lowering)
+    # A limit may be told later than whether the car charges, which counts from here on.
+    seen = standing.observed_at
+    closes_after = max(standing.taken_from, standing.owed_until or standing.taken_from)
+    if seen is None or seen <= closes_after:
+        return Verdict.NOTHING
     if standing.is_plugged_in is False:
         return Verdict.DROVE_OFF
     if standing.hold == HoldStatus.TAKING:
@@ -110,7 +115,7 @@ def judge(standing: Standing) -> Verdict:
 
 
 def _judge_taking(standing: Standing, seen: datetime) -> Verdict:
-    if _shows_stop(standing, seen):
+    if _shows_stop(standing):
         return Verdict.FINISHED if _is_full(standing) else Verdict.STOPPED
     patient_until = _after(standing.answered_at, standing.freshness)
     if (
@@ -141,12 +146,13 @@ def _judge_restoring(standing: Standing, seen: datetime) -> Verdict:
         stopped_by = _after(standing.stop_answered_at, standing.freshness)
         shown = stopped_by is not None and seen > stopped_by
         return Verdict.RESTARTED if shown else Verdict.NOTHING
-    asked = (
-        standing.command not in WAITING
+    # A start that may never have arrived explains nothing: such a car is owed the rest.
+    started = (
+        standing.command not in (*WAITING, CommandStatus.UNKNOWN)
         and standing.answered_at is not None
         and seen > standing.answered_at
     )
-    within = FULL_AFTER_START_WITHIN_PERCENT if asked else FULL_WITHIN_PERCENT
+    within = FULL_AFTER_START_WITHIN_PERCENT if started else FULL_WITHIN_PERCENT
     if standing.is_charging is False and _is_full(standing, within=within):
         return Verdict.FINISHED
     patient_until = _after(standing.answered_at, standing.freshness)
@@ -281,7 +287,7 @@ def _is_above(standing: Standing, lowering: Lowering) -> bool:
     return standing.soc_percent is None or standing.soc_percent > lowering.ours
 
 
-def _shows_stop(standing: Standing, seen: datetime) -> bool:
+def _shows_stop(standing: Standing) -> bool:
     """Say whether the reading is newer than the stop and shows no charging."""
     lowering = standing.lowering
     if lowering is not None:
@@ -293,7 +299,7 @@ def _shows_stop(standing: Standing, seen: datetime) -> bool:
     return (
         standing.is_charging is False
         and standing.answered_at is not None
-        and seen > standing.answered_at
+        and _seen_since(standing, standing.answered_at)
         and standing.command not in WAITING
     )
 

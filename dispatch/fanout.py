@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -33,15 +33,23 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 0.1
 # A claim costs the same for few as for many: it waits for room for a share of them.
 CLAIM_FROM_SHARE = 0.5
+# What a look showed lets a write go for so long; then it is looked again (real).
+LOOK_HOLDS_SECONDS = 120.0
 
 
 @dataclass
 class Sending:
-    """A run's state: its lease, and its line."""
+    """A run's state: its lease, its line, and the looks whose writes have yet to go."""
 
     sender: Sender
     line: Line
     enlisted_at: float = field(default_factory=time.monotonic)
+    looks: list[Outcome] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> int:
+        """Return how many jobs it has claimed and not written down."""
+        return self.line.in_flight + len(self.looks)
 
     @property
     def lease_is_due(self) -> bool:
@@ -65,9 +73,10 @@ def run(line: Line) -> int:
             if sending.lease_is_due:
                 sending.sender = _enlist()
                 sending.enlisted_at = time.monotonic()
+            _write_limits(sending)
             claimed = 0 if draining.is_underway() else _send(sending)
             calls += claimed
-            if not line.in_flight:
+            if not sending.jobs:
                 if not claimed:
                     return calls
                 continue  # all that was claimed had been overtaken
@@ -87,7 +96,7 @@ def _send(sending: Sending) -> int:
     The token comes first: a claim without one would spend calls on nothing.
     """
     line = sending.line
-    room = settings.FANOUT_IN_FLIGHT - line.in_flight
+    room = settings.FANOUT_IN_FLIGHT - sending.jobs
     now = clock.now()
     if room < settings.FANOUT_IN_FLIGHT * CLAIM_FROM_SHARE:
         return 0
@@ -110,27 +119,47 @@ def _send(sending: Sending) -> int:
     return len(jobs)
 
 
-def _write_limits(sending: Sending, done: Sequence[Outcome]) -> list[Outcome]:
-    """Send the limits whose looks let them go; return the outcomes of all others.
+def _write_limits(sending: Sending) -> None:
+    """Send the limits whose looks let them go, as fast as the envelopes let them.
 
     Rows are asked once more between the look and the write, for the look took a while:
-    an opt-out wins here, too. Without an answer nothing is written.
+    an opt-out wins here, too. Without an answer nothing is written. What has no room
+    yet waits here, and not in the queue: there, cars that are slow to look at would be
+    looked at for ever.
     """
-    looked = [replace(o.job, has_looked=True) for o in done if _may_write(o)]
+    _let_fall(sending)
+    looked = [look.job for look in sending.looks]
     if not looked:
-        return list(done)
+        return
     asked_at = time.monotonic()
+    now = clock.now()
     try:
         mine = claims.still_ours(looked, sender=sending.sender)
-        wanted = claims.still_wanted(mine, now=clock.now())
-        overtaken = [job for job in mine if job not in wanted]
-        outcomes.withdraw(overtaken, sender=sending.sender, now=clock.now())
+        wanted = claims.still_wanted(mine, now=now)
+        staying = {job.command_id for job in wanted}
+        overtaken = [job for job in mine if job.command_id not in staying]
+        outcomes.withdraw(overtaken, sender=sending.sender, now=now)
+        leaving = claims.leaving(wanted, now=now)
     except OperationalError as error:
-        log.warning("looks_fall", error=str(error), count=len(looked))
+        log.warning("writes_wait", error=str(error), count=len(looked))
         connection.close()
-        return [replace(o, result=None) if _may_write(o) else o for o in done]
-    sending.line.send(wanted, claimed_at=asked_at)
-    return [o for o in done if not _may_write(o)]
+        return
+    staying -= {job.command_id for job in leaving}
+    sending.looks = [o for o in sending.looks if o.job.command_id in staying]
+    writes = [replace(job, has_looked=True) for job in leaving]
+    sending.line.send(writes, claimed_at=asked_at)
+
+
+def _let_fall(sending: Sending) -> None:
+    """Put back what was looked at too long ago, or all if this worker is to end."""
+    oldest = clock.real_now() - timedelta(seconds=LOOK_HOLDS_SECONDS)
+    looks = [] if draining.is_underway() else sending.looks
+    staying = [look for look in looks if look.answered_real >= oldest]
+    if len(staying) < len(sending.looks):
+        kept = {look.job.command_id for look in staying}
+        fallen = [look for look in sending.looks if look.job.command_id not in kept]
+        _write_down(sending, [replace(look, result=None) for look in fallen])
+        sending.looks = staying
 
 
 def _may_write(outcome: Outcome) -> bool:
@@ -142,28 +171,33 @@ def _may_write(outcome: Outcome) -> bool:
 
 
 def _record(sending: Sending, done: Sequence[Outcome]) -> None:
+    """Take in what ended: outcomes and readings, and the looks that let writes go."""
+    if any(isinstance(outcome.result, TokenStale) for outcome in done):
+        _renew(sending)
+    sending.looks += [outcome for outcome in done if _may_write(outcome)]
+    _write_down(sending, [outcome for outcome in done if not _may_write(outcome)])
+    reports = [outcome.result for outcome in done if isinstance(outcome.result, Report)]
+    if reports:
+        telemetry.record(reports, source="read", now=clock.now())
+
+
+def _write_down(sending: Sending, ended: Sequence[Outcome]) -> None:
     """Write outcomes down, however long the database needs to come back.
 
     They exist nowhere else. If it stays away for longer than a lease, the rows become
     unknown without us, and the outcomes' guards let them fall.
     """
     deadline = time.monotonic() + settings.SENDER_DEAD_SECONDS
-    if any(isinstance(outcome.result, TokenStale) for outcome in done):
-        _renew(sending)
-    ended = _write_limits(sending, done)
     while True:
         try:
             outcomes.record(ended, sender=sending.sender, now=clock.now())
-            break
+            return
         except OperationalError as error:
-            log.warning("outcomes_wait", error=str(error), count=len(done))
+            log.warning("outcomes_wait", error=str(error), count=len(ended))
             connection.close()
             if time.monotonic() > deadline:
                 raise
             time.sleep(SLICE_SECONDS)
-    reports = [outcome.result for outcome in done if isinstance(outcome.result, Report)]
-    if reports:
-        telemetry.record(reports, source="read", now=clock.now())
 
 
 def _renew(sending: Sending) -> None:
@@ -199,7 +233,7 @@ def _leave(sending: Sending) -> None:
 
     If not even that can be written, the next run of this process does it.
     """
-    if sending.line.in_flight:
+    if sending.jobs:
         sending.line.drop()
         outcomes.bury([sending.sender.pk], now=clock.now())
 

@@ -7,7 +7,6 @@ one order in which everybody locks.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -22,7 +21,7 @@ from dispatch.lifecycle import (
     ParticipationStatus,
 )
 from dispatch.models import Command, GridEvent, Hold, Participation
-from dispatch.planner import Act, Cars, Debt, Intent, Reason
+from dispatch.planner import Act, Cars, Debt, Intents, Reason
 from fleets.models import Tactic
 
 # Reasons after which a car is not held again by the same event, even if it replugs.
@@ -41,29 +40,22 @@ AWAY = Q(
 )
 
 
-def act(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
+def act(intents: Intents, cars: Cars, *, now: datetime) -> None:
     """Write down what was decided; the fan-out finds it in the rows."""
-    by_act: dict[Act, list[Intent]] = defaultdict(list)
-    for intent in intents:
-        by_act[intent.act].append(intent)
-    _drop(by_act[Act.DROP], cars, now=now)
-    _restore(by_act[Act.RESTORE], cars, now=now)
-    _call_back(by_act[Act.HOLD], cars, now=now)
-    taking.hold(by_act[Act.HOLD], cars, now=now)
-    taking.spare(by_act[Act.SPARE], cars, now=now)
+    _drop(intents.to(Act.DROP), cars, now=now)
+    _restore(intents.to(Act.RESTORE), cars, now=now)
+    _call_back(intents.to(Act.HOLD), cars, now=now)
+    taking.hold(intents.to(Act.HOLD), cars, now=now)
+    taking.spare(intents.to(Act.SPARE), cars, now=now)
 
 
-def _call_back(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
+def _call_back(intents: Intents, cars: Cars, *, now: datetime) -> None:
     """Keep cars that were on their way back, as far as nothing has left for them.
 
     A claim may have taken it since the turn looked: such a car goes back.
     """
-    returning = cars.debt == Debt.RETURNING
-    vehicle_ids = [
-        int(cars.vehicle_id[intent.place])
-        for intent in intents
-        if returning[intent.place]
-    ]
+    returning = intents.place[cars.debt[intents.place] == Debt.RETURNING]
+    vehicle_ids = cars.vehicle_id[returning].tolist()
     if not vehicle_ids:
         return
     wanted = Hold.objects.filter(vehicle__in=vehicle_ids, status=HoldStatus.RESTORING)
@@ -80,7 +72,7 @@ def _call_back(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
     )  # fmt: skip
 
 
-def _restore(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
+def _restore(intents: Intents, cars: Cars, *, now: datetime) -> None:
     """Queue what gives these cars back."""
     for reason, vehicle_ids in _by_reason(intents, cars).items():
         hold_ids = (
@@ -153,7 +145,7 @@ def queue_restores(
         )
 
 
-def _drop(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
+def _drop(intents: Intents, cars: Cars, *, now: datetime) -> None:
     """Close holds of which nothing was taken."""
     for reason, vehicle_ids in _by_reason(intents, cars).items():
         hold_ids = Hold.objects.filter(
@@ -261,9 +253,9 @@ def expire(events: Iterable[GridEvent], *, now: datetime) -> None:
     ).move(CommandStatus.EXPIRED, now=now, reason="deadline passed")
 
 
-def _by_reason(intents: Sequence[Intent], cars: Cars) -> dict[Reason, list[int]]:
+def _by_reason(intents: Intents, cars: Cars) -> dict[Reason, list[int]]:
     """Return vehicle ids by the reason of their intent."""
-    grouped: dict[Reason, list[int]] = defaultdict(list)
-    for intent in intents:
-        grouped[intent.reason].append(int(cars.vehicle_id[intent.place]))
-    return grouped
+    return {
+        reason: cars.vehicle_id[places].tolist()
+        for reason, places in intents.by_reason().items()
+    }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from dispatch import limits
 from dispatch.lifecycle import CommandKind
+from dispatch.metering import Scope
 from fleets.providers import makes
 from fleets.providers.base import VehicleKey
 
@@ -28,6 +30,9 @@ class Job:
     is_read: bool
     attempt: int
     may_have_landed: bool
+    claimed_at: datetime
+    scopes: frozenset[Scope]  # whose envelopes its load counts against
+    power_kw: float
     instead_of: int | None = None  # the limit that `percent` may replace
     has_looked: bool = False
 

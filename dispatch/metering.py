@@ -21,6 +21,8 @@ class Scope(NamedTuple):
 
 
 ALL = Scope()
+# Sums of kW that were added and taken away again differ by less.
+ROUNDING_KW = 1e-6
 
 
 class Bounds(NamedTuple):
@@ -58,15 +60,38 @@ class Gauge:
 
     def spend(self, kw: float, *, second: int) -> None:
         """Count a car that is about to go."""
+        self._count(kw, second=second)
+        self.outstanding_kw += kw
+        self.outstanding_cars += 1
+
+    def _count(self, kw: float, *, second: int) -> None:
         if self.lately and self.lately[-1][0] >= second:
             latest, before = self.lately[-1]
             self.lately[-1] = (latest, before + kw)
         else:
             self.lately.append((second, kw))
         self.lately_kw += kw
-        self.outstanding_kw += kw
-        self.outstanding_cars += 1
         self.is_touched = True
+
+    def can_move(self, kw: float, *, since: int) -> bool:
+        """Say whether a car that was counted in a second may go now instead."""
+        adds = kw - self._counted(kw, in_second=since)
+        return adds <= ROUNDING_KW or (
+            self.lately_kw + adds <= self.bounds.kw_per_minute + ROUNDING_KW
+        )
+
+    def move(self, kw: float, *, since: int, second: int) -> None:
+        """Count a car's kW as leaving now; it is outstanding since its claim."""
+        counted = self._counted(kw, in_second=since)
+        self.lately = [
+            (at, most - counted if at == since else most) for at, most in self.lately
+        ]
+        self.lately_kw -= counted
+        self._count(kw, second=second)
+
+    def _counted(self, kw: float, *, in_second: int) -> float:
+        """Return how much of a car's kW is in the window yet."""
+        return min(kw, sum(kw for at, kw in self.lately if at == in_second))
 
     def forget(self, *, before: float, second: int) -> None:
         """Drop the seconds that were over at a moment, as seen from another.
@@ -101,3 +126,18 @@ class Meter:
         for scope in concerned:
             self.gauges[scope].spend(kw, second=self.second)
         return None
+
+    def move(self, scopes: Iterable[Scope], kw: float, *, since: int) -> bool:
+        """Count a car that was let in at a second as leaving now, if there is room.
+
+        Until then it was held up on this side of the wire. While its own kW are in the
+        window, moving them adds nothing; later they need room like anybody's.
+        """
+        concerned = [self.gauges[scope] for scope in scopes if scope in self.gauges]
+        for gauge in concerned:
+            goes_alone = self.one_always_may and not gauge.lately
+            if not goes_alone and not gauge.can_move(kw, since=since):
+                return False
+        for gauge in concerned:
+            gauge.move(kw, since=since, second=self.second)
+        return True

@@ -242,7 +242,8 @@ def _follow_up(
 def _obey(done: Sequence[Outcome], *, now: datetime) -> None:
     """Wait as the provider said, for whoever it said it to.
 
-    Note lost access, and who takes no limit: those are held by a stop from then on.
+    Note lost access, and access that is back; and who takes no limit: those are held by
+    a stop from then on.
     """
     pauses: dict[int, datetime] = {}
     for outcome in done:
@@ -259,8 +260,16 @@ def _obey(done: Sequence[Outcome], *, now: datetime) -> None:
             ).update(reconnect_needed_at=now)
         if isinstance(result, Unsupported) and job.kind == CommandKind.SET_LIMIT:
             Vehicle.objects.filter(pk=job.vehicle_id).update(can_set_limit=False)
+    _regain([o.job.key.user_id for o in done if isinstance(o.result, Receipt)])
     if pauses:
         throttle.pause_vehicles(pauses)
+
+
+def _regain(user_ids: Sequence[str]) -> None:
+    """Forget lost access where a command was taken: the owner has signed in again."""
+    ProviderAccount.objects.filter(
+        reconnect_needed_at__isnull=False, external_id__in=user_ids
+    ).update(reconnect_needed_at=None)
 
 
 def late_for(freshness_seconds: float) -> timedelta:

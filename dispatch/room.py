@@ -1,6 +1,7 @@
 """What still fits: a restore before its latest start, a car under a bound of kW.
 
-Pure; the planner asks for each car in turn.
+Pure. The planner asks for a whole line of cars at once; the answers are those that
+each car would get, asked for in turn.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # Deadlines are compared in steps of a minute, over a day and a half.
 STEP_SECONDS = 60.0
@@ -22,15 +25,22 @@ class Bound:
         self._most_kw = most_kw
         self._kw = kw
 
-    def admits(self, kw: float) -> bool:
-        """Return whether a car fits. One always may: a bound below a single car would
-        keep it for ever.
-        """
-        return self._kw + kw <= self._most_kw or self._kw <= 0
+    def admits(self, kw: Floats) -> int:
+        """Return how many of a line of cars fit before the first that does not.
 
-    def add(self, kw: float) -> None:
-        """Count a car."""
-        self._kw += kw
+        One always may: a bound below a single car would keep it for ever.
+        """
+        before, after = self._line(kw)[:-1], self._line(kw)[1:]
+        fits = (after <= self._most_kw) | (before <= 0)
+        return len(kw) if fits.all() else int(np.argmin(fits))
+
+    def add(self, kw: Floats) -> None:
+        """Count cars."""
+        self._kw = float(self._line(kw)[-1])
+
+    def _line(self, kw: Floats) -> Floats:
+        """Return the sum before the first car, and after each."""
+        return np.cumsum(np.concatenate([[self._kw], kw]))
 
 
 class Room:
@@ -38,8 +48,8 @@ class Room:
 
     Restores of equal length on one channel, each with a deadline, all fit if and only
     if for every moment t the number due by t is at most what the channel carries by
-    then (earliest deadline first is optimal: Jackson 1955). `spare[k]` is that
-    difference at step k; a further restore takes one from every step after its own.
+    then (earliest deadline first is optimal: Jackson 1955). That difference at every
+    step is what is spare; a further restore takes one from its own step on.
     """
 
     def __init__(
@@ -53,21 +63,53 @@ class Room:
         self._reserve_calls = reserve_calls
         self._per_minute = per_minute
         self._now = now
-        owed = np.minimum(owed_latest_starts, 1e12)  # inf // 60 is no number
-        steps = np.clip((owed - now) // STEP_SECONDS, 0, STEPS - 1)
-        counts = np.bincount(steps.astype(np.int64), minlength=STEPS)
-        self._due_by: Floats = np.cumsum(counts).astype(float)
+        steps = np.clip(self._steps(owed_latest_starts), 0, STEPS - 1)
+        self._due_by: Floats = np.cumsum(
+            np.bincount(steps, minlength=STEPS), dtype=float
+        )
 
-    def take(self, latest_start: float, ends_at: float, *, calls: int = 1) -> bool:
-        """Book one restore after `ends_at`, or return False when it does not fit."""
-        step = int((min(latest_start, 1e12) - self._now) // STEP_SECONDS)
-        step = min(step, STEPS - 1)
-        if step < 0:
-            return False
-        times = self._now + np.arange(step, STEPS) * STEP_SECONDS
+    def fits(self, latest_starts: Floats, calls: Ints, *, ends_at: float) -> Bools:
+        """Say of a line of restores after `ends_at` which still fit, each of so many
+        calls and asked for in turn. Latest starts must not rise along the line.
+
+        A restore takes from its own step and those behind it, and the next in line is
+        due no later. So all that counts of what was taken in this line is how much is
+        left for the next: one number, and no step is looked at twice.
+        """
+        times = self._now + np.arange(STEPS) * STEP_SECONDS
         minutes = np.maximum(times - max(ends_at, self._now), 0.0) / 60.0
         carried = self._reserve_calls + self._per_minute * minutes
-        if np.any(self._due_by[step:] + calls > carried):
-            return False
-        self._due_by[step:] += calls
-        return True
+        spare = np.floor(carried) - self._due_by
+        least_from = np.minimum.accumulate(spare[::-1])[::-1]
+
+        found: Bools = np.zeros(len(latest_starts), dtype=bool)
+        steps = self._steps(latest_starts)
+        in_time = steps[: np.searchsorted(-steps, 0, side="right")]
+        begins = np.flatnonzero(np.diff(in_time, prepend=STEPS))
+        ends = np.append(begins, len(in_time))[1:]
+        asked = np.concatenate([[0], np.cumsum(calls)])
+        left = np.inf
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+            left = min(left, float(least_from[in_time[begin]]))
+            at = begin
+            while at < end and left > 0:
+                # All up to the first that needs more than is left ...
+                all_of = asked[at + 1 : end + 1] - asked[at] <= left
+                stop = end if all_of.all() else at + int(np.argmin(all_of))
+                found[at:stop] = True
+                left -= float(asked[stop] - asked[at])
+                # ... and on with the next that needs less.
+                smaller = calls[stop:end] <= left
+                at = stop + int(np.argmax(smaller)) if smaller.any() else end
+        return found
+
+    def book(self, latest_starts: Floats, calls: Ints) -> None:
+        """Book restores that fit."""
+        due = np.bincount(self._steps(latest_starts), weights=calls, minlength=STEPS)
+        self._due_by += np.cumsum(due)
+
+    def _steps(self, latest_starts: Floats) -> Ints:
+        """Return the step of each, negative for the past."""
+        moments = np.minimum(latest_starts, 1e12)  # inf // 60 is no number
+        steps = (moments - self._now) // STEP_SECONDS
+        return np.minimum(steps, STEPS - 1).astype(np.int64)

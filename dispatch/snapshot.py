@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, FloatField, Func, OuterRef, Q, Sum
+from django.db.models.functions import Coalesce, NullIf
 
 from dispatch import area_hold_offs, holds, limits, planner
 from dispatch.lifecycle import (
@@ -92,13 +93,14 @@ select
     case when h.our_limit_percent is null then 1 else %(limit_calls)s end
         as restore_calls,
     -- what was promised when it was taken; a later look may only make it earlier
-    coalesce(extract(epoch from h.latest_start_at), 'infinity') as promised_start,
+    coalesce(extract(epoch from h.latest_start_at)::float8, 'infinity')
+        as promised_start,
     coalesce(c.status, '') as command,
     coalesce(c.may_have_landed, false) as may_have_landed,
     coalesce(c.is_restore, false) as is_restore,
-    coalesce(extract(epoch from v.observed_at), '-infinity') as observed_at,
+    coalesce(extract(epoch from v.observed_at)::float8, '-infinity') as observed_at,
     coalesce(v.feeder_id, 0) as feeder_id,
-    coalesce(extract(epoch from h.opened_at), '-infinity') as opened_at,
+    coalesce(extract(epoch from h.opened_at)::float8, '-infinity') as opened_at,
     %(most_holds)s - coalesce(today.holds, 0) as holds_left
 from fleets_vehicle v
 left join fleets_enrolment e
@@ -126,6 +128,13 @@ left join (
 where e.id is not null or h.id is not null
 order by v.id
 """
+
+# A fleet of moments as numbers: as datetimes they took most of a quiet turn.
+EPOCH = Func(
+    "judged_at",
+    template="extract(epoch from %(expressions)s)::float8",
+    output_field=FloatField(),
+)
 
 Columns = dict[str, list[Any]]
 
@@ -303,12 +312,11 @@ def _debt(columns: Columns) -> planner.Texts:
 def _program(program: Program, now: datetime) -> planner.Program:
     """Return the rules and what its cars draw, or will from restores on their way."""
     owed = Hold.objects.open().filter(vehicle=OuterRef("pk"))
-    charging_kw = sum(
-        power or usual
-        for power, usual in Vehicle.objects.enrolled(program)
+    charging_kw = (
+        Vehicle.objects.enrolled(program)
         .charging()
         .exclude(Exists(owed))
-        .values_list("power_kw", "usual_power_kw")
+        .aggregate(kw=Sum(Coalesce(NullIf("power_kw", 0.0), "usual_power_kw")))["kw"]
     )
     restoring = (
         Hold.objects.filter(event__program=program, status=HoldStatus.RESTORING)
@@ -324,7 +332,7 @@ def _program(program: Program, now: datetime) -> planner.Program:
         limit_first=program.tactic == Tactic.LIMIT,
         restore_cap_kw=float("inf") if cap is None else cap,
         restore_ramp_kw_per_minute=program.restore_ramp_kw_per_minute,
-        charging_kw=float(charging_kw) + sum(kw for kw, _ in restoring),
+        charging_kw=(charging_kw or 0.0) + sum(kw for kw, _ in restoring),
         restored_kw_last_minute=float(sum(kw for kw, _ in restored)),
         pick_up_ramp_kw_per_minute=program.pick_up_ramp_kw_per_minute,
         picked_up_kw_last_minute=float(
@@ -342,14 +350,14 @@ def _event(
     judged_at = np.full(n, np.inf)
     opted_out = np.zeros(n, dtype=bool)
     rows = Participation.objects.filter(event=event).values_list(
-        "vehicle_id", "status", "reason", "judged_at", "opted_out_at"
+        "vehicle_id", "status", "reason", EPOCH, "opted_out_at"
     )
     places = {int(pk): place for place, pk in enumerate(cars.vehicle_id)}
     for vehicle_id, status, why, judged, opted in rows:
         place = places.get(vehicle_id)
         if place is not None:
             standing[place], reason[place] = status, why
-            judged_at[place] = judged.timestamp()
+            judged_at[place] = judged
             opted_out[place] = opted is not None
     stopped = Envelope.objects.filter(
         Q(program=event.program_id) | Q(program=None, feeder=None),

@@ -9,10 +9,12 @@ holds in it. A car that another program took meanwhile is found by its open hold
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from dispatch.planner import Cars, Intent
+import numpy as np
+
+from dispatch.planner import REASONS, Cars, Intents
 from fleets.transactions import bulk_cursor
 
 # A car that is owed already keeps that hold: it knows the state from before the first
@@ -90,33 +92,31 @@ on conflict (event_id, vehicle_id) do update set
 """
 
 
-def hold(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
+def hold(intents: Intents, cars: Cars, *, now: datetime) -> None:
     """Open holds with the state from before us, queue what takes, and claim.
 
     The first event that takes a car opens its hold; further ones only join in.
     """
     if not intents:
         return
-    first: dict[int, Intent] = {}
-    for intent in intents:
-        first.setdefault(intent.place, intent)
-    opening = first.values()
-    places = list(first)
+    _, first = np.unique(intents.place, return_index=True)
+    opening = intents[first]
     with bulk_cursor() as cursor:
         cursor.execute(
             OPEN,
             {
                 **_columns(opening, cars),
-                "powers": cars.power_kw[places].tolist(),
-                "latest_starts": cars.latest_start[places].tolist(),
-                "limits": [intent.limit_percent for intent in opening],
+                "powers": cars.power_kw[opening.place].tolist(),
+                "latest_starts": cars.latest_start[opening.place].tolist(),
+                # none: by a stop
+                "limits": [one or None for one in opening.limit_percent.tolist()],
                 "now": now,
             },
         )
         cursor.execute(CLAIM, {**_columns(intents, cars), "now": now})
 
 
-def spare(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
+def spare(intents: Intents, cars: Cars, *, now: datetime) -> None:
     """Write down who is left alone, and why."""
     if not intents:
         return
@@ -124,11 +124,10 @@ def spare(intents: Sequence[Intent], cars: Cars, *, now: datetime) -> None:
         cursor.execute(SPARE, {**_columns(intents, cars), "now": now})
 
 
-def _columns(intents: Iterable[Intent], cars: Cars) -> dict[str, list[int | str]]:
+def _columns(intents: Intents, cars: Cars) -> dict[str, list[Any]]:
     """Return cars, events and reasons as the statements take them."""
-    vehicle_ids = cars.vehicle_id.tolist()
     return {
-        "vehicles": [vehicle_ids[intent.place] for intent in intents],
-        "events": [intent.event_id for intent in intents],
-        "reasons": [intent.reason.value for intent in intents],
+        "vehicles": cars.vehicle_id[intents.place].tolist(),
+        "events": intents.event_id.tolist(),
+        "reasons": [REASONS[code].value for code in intents.reason_code.tolist()],
     }

@@ -19,7 +19,7 @@ from gridbalance import logs
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gridbalance.settings")
 
-app = Celery("gridbalance")
+app = Celery("gridbalance", amqp="gridbalance.broker:Amqp")
 
 # The anonymous exchange routes by queue name and keeps no bindings in Redis: a FLUSHALL
 # would take them along, and messages would vanish in silence until a restart.

@@ -151,3 +151,12 @@ def test_web_and_beat_are_started_as_make_run_does(tmp_path: Path) -> None:
     ours = set(web(1).argv[1:]) - {"3"}
     assert ours <= set(words("web"))
     assert set(beat(tmp_path).argv[1:-1]) <= set(words("beat"))
+
+
+@pytest.mark.parametrize("page", ["docs/deploy.md", "docs/give-back.md"])
+def test_no_comment_stands_behind_a_setting_of_an_environment_file(page: str) -> None:
+    """systemd would take it for a part of the value."""
+    settings_told = re.findall(r"^ {4,}([A-Z][A-Z_]+=.*)$", read(page), re.MULTILINE)
+
+    assert settings_told
+    assert [line for line in settings_told if " #" in line] == []

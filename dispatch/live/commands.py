@@ -9,9 +9,15 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Q
 
-from dispatch.lifecycle import OPEN_COMMAND, UNPROVEN_COMMAND, CommandStatus
+from dispatch import limits
+from dispatch.lifecycle import (
+    OPEN_COMMAND,
+    UNPROVEN_COMMAND,
+    CommandKind,
+    CommandStatus,
+)
 from dispatch.live import shapes
-from dispatch.live.words import clock_time, counted, span
+from dispatch.live.words import clock_time, span
 from dispatch.models import Command
 from fleets.models import Bucket
 from fleets.providers import throttle
@@ -38,39 +44,39 @@ def commands(
     event_ids: Sequence[int], *, now: datetime, zone: ZoneInfo
 ) -> shapes.Commands:
     """Return the commands of these events, and all others that are not done."""
-    stops: Counter[str] = Counter()
-    starts: Counter[str] = Counter()
+    holding: Counter[str] = Counter()
+    restoring: Counter[str] = Counter()
+    calls: Counter[bool] = Counter()  # yet to be made, by whether they give back
     codes: Counter[str] = Counter()
     rows = (
         Command.objects.filter(
             Q(event__in=event_ids) | Q(status__in=(*OPEN_COMMAND, *UNPROVEN_COMMAND))
         )
-        .values_list("status", "is_restore", "code")
+        .values_list("status", "kind", "is_restore", "code")
         .annotate(number=Count("pk"))
         .order_by()
     )
-    for status, is_restore, code, number in rows:
-        (starts if is_restore else stops)[status] += number
+    for status, kind, is_restore, code, number in rows:
+        (restoring if is_restore else holding)[status] += number
+        if status == CommandStatus.QUEUED:
+            each = limits.CALLS if kind == CommandKind.SET_LIMIT else 1
+            calls[is_restore] += each * number
         if code and status in TROUBLED:
             codes[code] += number
     buckets = Bucket.objects.filter(
         Q(name=throttle.APPLICATION) | Q(blocked_until__gt=now)
     ).order_by("name")
     by_name = {bucket.name: bucket for bucket in buckets}
-    waiting, duration = _fan_out(
-        stops[CommandStatus.QUEUED],
-        starts[CommandStatus.QUEUED],
-        by_name.get(throttle.APPLICATION),
-        now=now,
-    )
+    waiting = _waiting(holding[CommandStatus.QUEUED], restoring[CommandStatus.QUEUED])
+    duration = _duration(calls, by_name.get(throttle.APPLICATION), now=now)
     return shapes.Commands(
         counts=tuple(
             shapes.CommandCount(
                 status=status,
                 meaning=meaning,
-                stops=stops[status],
-                starts=starts[status],
-                tone=tone if stops[status] or starts[status] else "",
+                holding=holding[status],
+                restoring=restoring[status],
+                tone=tone if holding[status] or restoring[status] else "",
             )
             for status, (meaning, tone) in STATUSES.items()
         ),
@@ -90,26 +96,31 @@ def commands(
     )
 
 
-def _fan_out(
-    stops: int, starts: int, application: Bucket | None, *, now: datetime
-) -> tuple[str, str]:
-    """Return what waits, and how long until the last of it is sent."""
-    if not stops and not starts:
-        return "Nothing waits", ""
+def _waiting(holding: int, restoring: int) -> str:
+    """Return in words how many commands wait to be sent."""
     words = [
-        counted(number, one)
-        for number, one in ((stops, "stop"), (starts, "start"))
+        f"{number} to {verb}"
+        for number, verb in ((holding, "hold"), (restoring, "restore"))
         if number
     ]
-    calls = stops + starts
-    if stops and application is not None:
-        # Stops may not touch the calls that are kept for restores.
-        calls += int(throttle.reserve_calls(application))
-    verb = "waits" if stops + starts == 1 else "wait"
-    duration = throttle.duration_of(calls, now=now)
-    if not duration:
-        return f"{' and '.join(words)} {verb}", "going out now"
-    return f"{' and '.join(words)} {verb}", f"about {span(duration)}"
+    if not words:
+        return "Nothing waits"
+    verb = "waits" if holding + restoring == 1 else "wait"
+    return f"{' and '.join(words)} {verb}"
+
+
+def _duration(
+    calls: Counter[bool], application: Bucket | None, *, now: datetime
+) -> str:
+    """Return in words how long it takes until the last of these calls is made."""
+    if not calls.total():
+        return ""
+    number = calls.total()
+    if calls[False] and application is not None:
+        # What takes may not touch the calls that are kept for restores.
+        number += int(throttle.reserve_calls(application))
+    duration = throttle.duration_of(number, now=now)
+    return f"about {span(duration)}" if duration else "going out now"
 
 
 def _name(bucket: Bucket) -> str:

@@ -90,8 +90,8 @@ class CommandCount:
 
     status: str
     meaning: str
-    stops: int
-    starts: int
+    holding: int
+    restoring: int
     tone: Tone
 
 

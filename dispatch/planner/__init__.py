@@ -17,11 +17,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from dispatch.planner.holding import Aim, join, take_further
+from dispatch.planner.intents import Intent, Intents
 from dispatch.planner.queueing import queue_up
 from dispatch.planner.restoring import give_back, pressing_cars
 from dispatch.planner.shapes import (
+    ACTS,
     MARGIN_SECONDS,
     ON_HOLD,
+    REASONS,
     Act,
     Area,
     Bools,
@@ -29,7 +32,6 @@ from dispatch.planner.shapes import (
     Debt,
     Event,
     Floats,
-    Intent,
     Ints,
     Program,
     Provider,
@@ -40,8 +42,10 @@ from dispatch.planner.shapes import (
 from dispatch.room import Room
 
 __all__ = [
+    "ACTS",
     "MARGIN_SECONDS",
     "ON_HOLD",
+    "REASONS",
     "Act",
     "Area",
     "Bools",
@@ -50,6 +54,7 @@ __all__ = [
     "Event",
     "Floats",
     "Intent",
+    "Intents",
     "Ints",
     "Program",
     "Provider",
@@ -67,15 +72,15 @@ def decide(
     provider: Provider,
     *,
     now: float,
-) -> list[Intent]:
+) -> Intents:
     """Return what to do now; `events` in the order in which overlaps are decided."""
     pressing = pressing_cars(cars, provider, now)
-    opted_out: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)  # of any event
+    opted_out: Bools = np.zeros(cars.n, dtype=bool)  # of any event
     for event in events:
         opted_out |= event.opted_out
     aims = [Aim.of(event, cars) for event in events if event.holding]
     joins = [
-        intent for aim in aims for intent in join(cars, aim, ~(pressing | opted_out))
+        found for aim in aims for found in join(cars, aim, ~(pressing | opted_out))
     ]
     intents = list(give_back(program, cars, aims, pressing, opted_out))
     intents += joins
@@ -85,15 +90,13 @@ def decide(
         per_minute=provider.restores_per_minute,
         now=now,
     )
-    taken: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
+    taken: Bools = np.zeros(cars.n, dtype=bool)
     for aim in aims:
-        for intent in take_further(program, cars, aim, room, taken):
-            if intent.act is Act.HOLD:
-                taken[intent.place] = True
-            intents.append(intent)
-    restores: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
-    restores[[one.place for one in intents if one.act is Act.RESTORE]] = True
+        intents += take_further(program, cars, aim, room, taken)
     for event in events:
         if event.queues and not event.holding:
-            intents += queue_up(program, cars, event, restores, room, now=now)
-    return intents
+            restored = Intents.joined(intents).to(Act.RESTORE).place
+            intents += queue_up(
+                program, cars, event, room, taken, restored=restored, now=now
+            )
+    return Intents.joined(intents)

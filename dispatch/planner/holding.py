@@ -8,23 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from dispatch import limits
-from dispatch.planner.order import longest_slack_first, places, texts
+from dispatch.planner.intents import Intents, code
+from dispatch.planner.order import by_number, longest_slack_first
 from dispatch.planner.shapes import (
     MARGIN_SECONDS,
+    NO_REASON,
     ON_HOLD,
+    REASONS,
     Act,
     Area,
     Bools,
     Cars,
+    Codes,
     Debt,
     Event,
-    Intent,
+    Floats,
+    Ints,
     Program,
     Reason,
     Standing,
     Texts,
 )
 from dispatch.room import Room
+
+TEXTS: Texts = np.array(REASONS, dtype=str)
 
 
 @dataclass(slots=True)
@@ -42,41 +49,49 @@ class Aim:
         asked = event.aimed & ~event.opted_out
         wants = asked & (event.standing == Standing.CLAIMED)
         # What goes back, for whatever reason, needs a substitute.
-        counts = wants & np.isin(cars.debt, ON_HOLD) & (cars.area == Area.NONE)
+        counts = wants & cars.owes(*ON_HOLD) & (cars.area == Area.NONE)
         return cls(
             event,
             open_to_us=asked & cars.consented & (event.standing != Standing.ENDED),
             wants=wants,
-            held_kw=float(cars.held_kw[counts].sum()),
+            held_kw=float(cars.held_kw[by_number(cars, counts)].sum()),
         )
 
-    def why_not(self, cars: Cars, place: int) -> Reason | None:
-        """Return why the event takes no further car, or not this one."""
-        if self.event.holds_stopped or cars.feeder_stopped[place]:
-            return Reason.STOPPED
-        target_kw = self.event.target_kw
-        if target_kw is not None and self.held_kw >= target_kw:
-            return Reason.ENOUGH
-        return None
+    def is_stopped(self, cars: Cars) -> Bools:
+        """Say for which cars the switch is set (n)."""
+        return cars.feeder_stopped | self.event.holds_stopped
 
-    def take(self, place: int, kw: float, *, percent: int | None = None) -> Intent:
-        """Count a car in: held by a limit of so many percent, or else by a stop."""
-        self.wants[place] = True
-        self.held_kw += kw
-        why = Reason.ALL if self.event.target_kw is None else Reason.TARGET
-        if not self.event.holding:
+    def has_enough(self, kw: Floats) -> Bools:
+        """Say of a line of cars, of so many kW each, who comes after the target."""
+        if self.event.target_kw is None:
+            return np.zeros(len(kw), dtype=bool)
+        before = np.cumsum(np.concatenate([[self.held_kw], kw]))[:-1]
+        return np.logical_or.accumulate(before >= self.event.target_kw)
+
+    def take(self, places: Ints, kw: Floats, *, percents: Ints | int = 0) -> Intents:
+        """Count cars in: held by limits of so many percent, or with 0 by a stop."""
+        event = self.event
+        self.wants[places] = True
+        self.held_kw = float(np.cumsum(np.concatenate([[self.held_kw], kw]))[-1])
+        why = Reason.ALL if event.target_kw is None else Reason.TARGET
+        if not event.holding:
             why = Reason.QUEUED
-        return Intent(Act.HOLD, place, self.event.event_id, why, percent)
+        return Intents.of(
+            Act.HOLD, places, why, event_id=event.event_id, limit_percent=percents
+        )
 
-    def spare(self, verdicts: Texts, mask: Bools) -> Iterator[Intent]:
+    def spare(self, verdicts: Codes, mask: Bools) -> Intents:
         """Say of these cars why they are left alone, changes alone."""
         event = self.event
-        changed = (event.standing != Standing.SPARED) | (event.reason != verdicts)
-        for place in places(mask & (verdicts != "") & changed):
-            yield Intent(Act.SPARE, place, event.event_id, Reason(verdicts[place]))
+        judged = np.flatnonzero(mask & (verdicts != NO_REASON))
+        changed = (event.standing[judged] != Standing.SPARED) | (
+            event.reason[judged] != TEXTS[verdicts[judged]]
+        )
+        places = judged[changed]
+        return Intents.of(Act.SPARE, places, verdicts[places], event_id=event.event_id)
 
 
-def join(cars: Cars, aim: Aim, may_stay: Bools) -> Iterator[Intent]:
+def join(cars: Cars, aim: Aim, may_stay: Bools) -> Iterator[Intents]:
     """Yield cars that are held for other events, as far as this one needs them.
 
     They come before all others, and before anything is given back: they cost no call,
@@ -84,49 +99,60 @@ def join(cars: Cars, aim: Aim, may_stay: Bools) -> Iterator[Intent]:
     """
     # One of its own may be on its way back: no longer aimed at, and now once more.
     returning = cars.debt == Debt.RETURNING
-    on_hold = np.isin(cars.debt, ON_HOLD) & ~aim.wants
+    on_hold = cars.owes(*ON_HOLD) & ~aim.wants
     on_hold &= (cars.debt != Debt.UNTAKEN) | cars.charging
     others = aim.open_to_us & (cars.area == Area.NONE)
-    verdicts = texts(cars, "")
-    verdicts[cars.latest_start < aim.event.ends_at + MARGIN_SECONDS] = Reason.READY_BY
     can_join = others & (on_hold | returning) & may_stay
-    for place in longest_slack_first(cars, can_join & (verdicts == "")):
-        if reason := aim.why_not(cars, place):
-            verdicts[place] = reason
-        else:
-            yield aim.take(place, float(cars.held_kw[place]))
+    late = cars.latest_start < aim.event.ends_at + MARGIN_SECONDS
+    verdicts = np.full(cars.n, NO_REASON, dtype=np.int8)
+    verdicts[aim.is_stopped(cars)] = code(Reason.STOPPED)
+    verdicts[late] = code(Reason.READY_BY)
+
+    line = longest_slack_first(cars, can_join & (verdicts == NO_REASON))
+    enough = aim.has_enough(cars.held_kw[line])
+    verdicts[line[enough]] = code(Reason.ENOUGH)
+    places = line[~enough]
+    yield aim.take(places, cars.held_kw[places])
     going_back = cars.debt == Debt.RESTORING
-    verdicts[going_back] = Reason.GOING_BACK
-    yield from aim.spare(verdicts, (can_join | others & going_back) & ~aim.wants)
+    verdicts[going_back] = code(Reason.GOING_BACK)
+    yield aim.spare(verdicts, (can_join | others & going_back) & ~aim.wants)
 
 
 def take_further(
     program: Program, cars: Cars, aim: Aim, room: Room, taken: Bools
-) -> Iterator[Intent]:
+) -> Iterator[Intents]:
     """Yield holds of cars that nobody held, and why the others are left alone.
 
-    Those that a more urgent event has `taken` in this turn come first.
+    Those that a more urgent event has `taken` in this turn come first: their restores
+    are booked.
     """
-    free = aim.open_to_us & np.isin(cars.debt, [Debt.NONE, Debt.LAPSED])
+    free = aim.open_to_us & cars.owes(Debt.NONE, Debt.LAPSED)
     verdicts = _reasons_to_spare(cars, aim.event)
-    eligible = free & (verdicts == "")
+    verdicts[(verdicts == NO_REASON) & aim.is_stopped(cars)] = code(Reason.STOPPED)
+    eligible = free & (verdicts == NO_REASON)
     by_limit = _by_limit(program, cars)
-    calls = np.where(by_limit, limits.CALLS, 1).tolist()
-    percents = limits.lowered(cars.soc_percent)
-    for place in (
-        *longest_slack_first(cars, eligible & taken),
-        *longest_slack_first(cars, eligible & ~taken),
-    ):
-        if reason := aim.why_not(cars, place):
-            verdicts[place] = reason
-        elif not taken[place] and not room.take(
-            cars.latest_start[place], aim.event.ends_at, calls=calls[place]
-        ):
-            verdicts[place] = Reason.NO_ROOM
-        else:
-            percent = int(percents[place]) if by_limit[place] else None
-            yield aim.take(place, float(cars.power_kw[place]), percent=percent)
-    yield from aim.spare(verdicts, free)
+    calls = np.where(by_limit, limits.CALLS, 1)
+
+    shared = longest_slack_first(cars, eligible & taken)
+    fresh = longest_slack_first(cars, eligible & ~taken)
+    has_room = room.fits(
+        cars.latest_start[fresh], calls[fresh], ends_at=aim.event.ends_at
+    )
+    line = np.concatenate([shared, fresh])
+    fits = np.concatenate([np.ones(len(shared), dtype=bool), has_room])
+    enough = aim.has_enough(np.where(fits, cars.power_kw[line], 0.0))
+    verdicts[line] = np.where(enough, code(Reason.ENOUGH), code(Reason.NO_ROOM))
+    places = line[fits & ~enough]
+    verdicts[places] = NO_REASON
+
+    booked = places[~taken[places]]
+    room.book(cars.latest_start[booked], calls[booked])
+    taken[places] = True
+    percents = np.where(by_limit, limits.lowered(cars.soc_percent), 0)
+    yield aim.take(
+        places, cars.power_kw[places], percents=percents[places].astype(np.int64)
+    )
+    yield aim.spare(verdicts, free)
 
 
 def _by_limit(program: Program, cars: Cars) -> Bools:
@@ -138,8 +164,8 @@ def _by_limit(program: Program, cars: Cars) -> Bools:
     return can if program.limit_first else can & ~cars.able
 
 
-def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
-    """Return each car's first reason to be left alone, or "" (n)."""
+def _reasons_to_spare(cars: Cars, event: Event) -> Codes:
+    """Return each car's first reason to be left alone, or NO_REASON (n)."""
     can_lower = limits.can_lower(cars.soc_percent, cars.limit_percent)
     stuck = ~cars.able & ~(cars.can_set_limit & can_lower)
     unheard = (event.reason == Reason.REFUSED) & ~event.has_news
@@ -159,9 +185,9 @@ def _reasons_to_spare(cars: Cars, event: Event) -> Texts:
         (cars.holds_left <= 0, Reason.CYCLES),
         (unheard, Reason.REFUSED),
     ]
-    verdicts: Texts = np.select(
+    verdicts: Codes = np.select(
         [test for test, _ in tests],
-        [np.array(str(reason), dtype="U40") for _, reason in tests],
-        default=texts(cars, ""),
+        [np.int8(code(reason)) for _, reason in tests],
+        default=np.int8(NO_REASON),
     )
     return verdicts

@@ -1,30 +1,26 @@
-"""Who comes first."""
+"""Who comes first; of equals, who has the lower number."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dispatch.planner.shapes import Bools, Cars, Texts
+from dispatch.planner.shapes import Bools, Cars, Ints
 
 
-def texts(cars: Cars, text: str) -> Texts:
-    """Return one text for every car (n)."""
-    return np.full(len(cars.vehicle_id), text, dtype="U40")
+def by_number(cars: Cars, mask: Bools) -> Ints:
+    """Return the places of these cars by their numbers."""
+    places = np.flatnonzero(mask)
+    return places[np.argsort(cars.vehicle_id[places], kind="stable")]
 
 
-def places(mask: Bools) -> list[int]:
-    """Return where the mask is true, ascending."""
-    return [int(place) for place in np.flatnonzero(mask)]
-
-
-def longest_slack_first(cars: Cars, mask: Bools) -> list[int]:
+def longest_slack_first(cars: Cars, mask: Bools) -> Ints:
     """Sort cars that can wait longest first, then those that bring most per call."""
-    return sorted(
-        places(mask),
-        key=lambda place: (-cars.latest_start[place], -cars.power_kw[place], place),
-    )
+    places = by_number(cars, mask)
+    keys = (-cars.power_kw[places], -cars.latest_start[places])  # the last one leads
+    return places[np.lexsort(keys)]
 
 
-def least_slack_first(cars: Cars, mask: Bools) -> list[int]:
+def least_slack_first(cars: Cars, mask: Bools) -> Ints:
     """Sort cars whose latest start comes first to the front."""
-    return sorted(places(mask), key=lambda place: (cars.latest_start[place], place))
+    places = by_number(cars, mask)
+    return places[np.argsort(cars.latest_start[places], kind="stable")]

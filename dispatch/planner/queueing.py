@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dispatch.planner.holding import Aim, take_further
-from dispatch.planner.shapes import Act, Bools, Cars, Debt, Event, Intent, Program
+from dispatch.planner.intents import Intents
+from dispatch.planner.shapes import Act, Bools, Cars, Debt, Event, Ints, Program
 from dispatch.room import Room
 
 
@@ -14,25 +15,28 @@ def queue_up(
     program: Program,
     cars: Cars,
     event: Event,
-    restores: Bools,
     room: Room,
+    taken: Bools,
     *,
+    restored: Ints,
     now: float,
-) -> Iterator[Intent]:
+) -> Iterator[Intents]:
     """Yield holds of cars that would charge ahead of those that wait.
 
     Nobody is held while the cap has room for all, nor who must start before the first
-    of those that wait. `restores` says who is given back in this turn.
+    of those that wait. `restored` says who is given back in this turn.
     """
-    waiting = (cars.debt == Debt.TAKEN) & ~restores
+    waiting = cars.debt == Debt.TAKEN
+    waiting[restored] = False
     if not waiting.any() and program.charging_kw <= program.restore_cap_kw:
         return
     first = cars.latest_start[waiting].min(initial=float("inf"))
     behind = cars.latest_start >= (first if waiting.any() else now)
     turn = replace(
-        event, ends_at=now, target_kw=None, aimed=event.aimed & cars.charging & behind
+        event,
+        ends_at=now,
+        target_kw=None,
+        aimed=event.aimed & cars.charging & behind & ~taken,
     )
-    nobody = restores & False
-    for intent in take_further(program, cars, Aim.of(turn, cars), room, nobody):
-        if intent.act is Act.HOLD:
-            yield intent
+    for part in take_further(program, cars, Aim.of(turn, cars), room, taken):
+        yield part.to(Act.HOLD)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dispatch.planner.holding import Aim
-from dispatch.planner.order import least_slack_first, places
+from dispatch.planner.intents import Intents, code
+from dispatch.planner.order import least_slack_first
 from dispatch.planner.shapes import (
     MARGIN_SECONDS,
     Act,
@@ -15,7 +16,6 @@ from dispatch.planner.shapes import (
     Bools,
     Cars,
     Debt,
-    Intent,
     Program,
     Provider,
     Reason,
@@ -29,9 +29,9 @@ def give_back(
     aims: Sequence[Aim],
     pressing: Bools,
     opted_out: Bools,
-) -> Iterator[Intent]:
+) -> Iterator[Intents]:
     """Yield restores: those that cannot wait, then by least slack under the bounds."""
-    wanted: Bools = np.zeros(len(cars.vehicle_id), dtype=bool)
+    wanted: Bools = np.zeros(cars.n, dtype=bool)
     for aim in aims:
         wanted |= aim.wants
     off = cars.area != Area.NONE
@@ -44,8 +44,7 @@ def give_back(
         (untaken & ~off & ~wanted, Reason.EVENT_OVER),
         (untaken & wanted & ~cars.charging, Reason.NOT_CHARGING),
     ):
-        for place in places(mask):
-            yield Intent(Act.DROP, place, 0, reason)
+        yield Intents.of(Act.DROP, np.flatnonzero(mask), reason)
 
     taken = _owed_now(cars)
     persons = taken & ~wanted & (opted_out | ~cars.consented)
@@ -53,14 +52,12 @@ def give_back(
     at_once = (pressing | persons) & ~picked_up
     cap = Bound(program.restore_cap_kw, program.charging_kw)
     ramp = Bound(program.restore_ramp_kw_per_minute, program.restored_kw_last_minute)
-    for place in least_slack_first(cars, at_once):
-        reason = Reason.LATEST_START
-        if persons[place]:
-            left = cars.consented[place]
-            reason = Reason.OPTED_OUT if left else Reason.WITHDRAWN
-        for bound in (cap, ramp):
-            bound.add(float(cars.held_kw[place]))
-        yield Intent(Act.RESTORE, place, 0, reason)
+    places = least_slack_first(cars, at_once)
+    for bound in (cap, ramp):
+        bound.add(cars.held_kw[places])
+    theirs = np.where(cars.consented, code(Reason.OPTED_OUT), code(Reason.WITHDRAWN))
+    reasons = np.where(persons, theirs, code(Reason.LATEST_START))
+    yield Intents.of(Act.RESTORE, places, reasons[places])
 
     # What comes back after an outage meets everything that starts by itself: there even
     # the pressing ones, who are first in the line, go by its ramp.
@@ -76,13 +73,12 @@ def give_back(
         (taken & ~wanted & ~off & ~at_once, Reason.EVENT_OVER, (cap, ramp)),
     )
     for line, reason, bounds in lines:
-        for place in least_slack_first(cars, line):
-            kw = float(cars.held_kw[place])
-            if not all(bound.admits(kw) for bound in bounds):
-                break
-            for bound in {cap, ramp, *bounds}:
-                bound.add(kw)
-            yield Intent(Act.RESTORE, place, 0, reason)
+        places = least_slack_first(cars, line)
+        kw = cars.held_kw[places]
+        fit = min(bound.admits(kw) for bound in bounds)
+        for bound in {cap, ramp, *bounds}:
+            bound.add(kw[:fit])
+        yield Intents.of(Act.RESTORE, places[:fit], reason)
 
 
 def _owed_now(cars: Cars) -> Bools:
@@ -99,8 +95,7 @@ def pressing_cars(cars: Cars, provider: Provider, now: float) -> Bools:
     """
     taken = _owed_now(cars)
     bound = np.full(len(cars.vehicle_id), now + MARGIN_SECONDS)
-    places = np.flatnonzero(taken)
-    in_line = places[np.argsort(cars.latest_start[places], kind="stable")]
+    in_line = least_slack_first(cars, taken)
     calls = cars.restore_calls[in_line]
     beyond = np.maximum(np.cumsum(calls) - 1 - provider.reserve_calls, 0.0)
     bound[in_line] += beyond / max(provider.restores_per_minute, 1e-9) * 60.0

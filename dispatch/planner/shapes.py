@@ -15,6 +15,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Texts = NDArray[np.str_]
+Codes = NDArray[np.int8]
 
 
 class Act(StrEnum):
@@ -60,6 +61,12 @@ class Reason(StrEnum):
     LATEST_START = "latest start for its departure"
     EVENT_OVER = "event over"
     PICK_UP = "power is back after an outage"
+
+
+# As codes: an array of numbers is compared many times faster than one of texts.
+ACTS = tuple(Act)
+REASONS = tuple(Reason)
+NO_REASON = -1
 
 
 class Standing(StrEnum):
@@ -118,6 +125,16 @@ class Cars:
     feeder_stopped: Bools  # the switch of its feeder: no new holds
     holds_left: Ints  # today, before it was held often enough
 
+    @property
+    def n(self) -> int:
+        """Return how many there are."""
+        return len(self.vehicle_id)
+
+    def owes(self, *debts: Debt) -> Bools:
+        """Say whose debt is one of these (n)."""
+        found: Bools = np.logical_or.reduce([self.debt == debt for debt in debts])
+        return found
+
 
 @dataclass(frozen=True)
 class Event:
@@ -159,17 +176,6 @@ class Provider:
     reserve_calls: float  # kept for restores, at once
     restores_per_minute: float  # half of the present rate (promise 3)
     owed_latest_starts: Floats  # of every call that is owed, of all programs
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """One car, one act, one reason."""
-
-    act: Act
-    place: int  # of the car in the arrays
-    event_id: int  # 0: of no event in particular
-    reason: Reason
-    limit_percent: int | None = None  # hold it by this limit; None: by a stop
 
 
 # Held, or on the way to it.

@@ -104,22 +104,21 @@ class Stage:
         self.drew_last[drawn > 0.0] = step + 1
         return float(drawn.sum() / STEP_HOURS)
 
-    def obey(self, intents: list[planner.Intent], places: Ints, step: int) -> None:
+    def obey(self, intents: planner.Intents, places: Ints, step: int) -> None:
         """Do what was decided for the cars at these places."""
-        for intent in intents:
-            place = places[intent.place]
-            if intent.act is Act.HOLD:
-                self.debt[place] = str(Debt.TAKEN)
-                self.standing[place] = str(Standing.CLAIMED)
-                self.stops[place] += 1
-            elif intent.act is Act.RESTORE:
-                self.debt[place] = str(Debt.NONE)
-                self.standing[place] = str(Standing.ENDED)
-                self.starts[place] += 1
-                self.started_at[place] = step
-            elif intent.act is Act.SPARE:
-                self.standing[place] = str(Standing.SPARED)
-            self.reason[place] = str(intent.reason)
+        held = places[intents.to(Act.HOLD).place]
+        self.debt[held] = str(Debt.TAKEN)
+        self.standing[held] = str(Standing.CLAIMED)
+        self.stops[held] += 1
+        restored = places[intents.to(Act.RESTORE).place]
+        self.debt[restored] = str(Debt.NONE)
+        self.standing[restored] = str(Standing.ENDED)
+        self.starts[restored] += 1
+        self.started_at[restored] = step
+        spared = places[intents.to(Act.SPARE).place]
+        self.standing[spared] = str(Standing.SPARED)
+        for reason, decided in intents.by_reason().items():
+            self.reason[places[decided]] = str(reason)
 
     def latest_start(self) -> Floats:
         """Return when each car must start, by what is believed (seconds, n)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from dispatch.safekeeping.sheet import Calls, Owed
+from dispatch.safekeeping.sheet import RAMP_OF, Calls, Owed
 from fleets.providers.base import Scope
 
 # From our count to the call's arrival, at most (real seconds).
@@ -108,9 +108,16 @@ class Allowance:
         """Say whether no call to this car is left in this month."""
         return self._months.setdefault(car.hold_id, car.month_calls_left) <= 0
 
-    def ramp_allows(self, car: Owed, now: datetime) -> bool:
-        """Say whether this car's kW fit into every ramp that bounds it."""
-        return all(ramp.may(car.power_kw, now) for ramp in self._ramps_of(car))
+    def ramp_allows(self, car: Owed, now: datetime, *, is_late: bool = False) -> bool:
+        """Say whether this car's kW fit into every ramp that bounds it.
+
+        One that is late does not wait for its program's, only for the envelopes.
+        """
+        return all(
+            self._ramps[name].may(car.power_kw, now)
+            for name in car.ramps
+            if name in self._ramps and not (is_late and name.startswith(RAMP_OF))
+        )
 
     def spend(self, car: Owed, now: datetime, *, starts: bool) -> None:
         """Count a call that is about to leave."""

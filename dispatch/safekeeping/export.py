@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from dispatch import outcomes
 from dispatch.lifecycle import OPEN_HOLD, CommandStatus, HoldStatus
 from dispatch.models import Envelope, LoopTurn
-from dispatch.safekeeping.sheet import Calls, Give, Head, Owed
+from dispatch.safekeeping.sheet import RAMP_OF, Calls, Give, Head, Owed
 from fleets import clock
 from fleets.models import Bucket, Program
 from fleets.providers import makes, throttle
@@ -121,7 +121,7 @@ def _owed(row: tuple[Any, ...], *, now: datetime) -> Owed:
         or give == CommandStatus.QUEUED
         or status == HoldStatus.UNRESOLVED,
         calls_left=float(row[16] or 0.0),
-        month_calls_left=int(row[17] or settings.VEHICLE_CALLS_PER_MONTH),
+        month_calls_left=int(row[17]),
     )
 
 
@@ -145,14 +145,16 @@ def _given(
 
 
 def _bounds(*, program: str, feeder: str | None) -> tuple[str, ...]:
-    names = (f"program {program}", f"feeder {feeder}" if feeder else "", EVERYTHING)
-    return tuple(name for name in names if name)
+    names = [f"{RAMP_OF}{program}", f"envelope {program}", EVERYTHING]
+    if feeder:
+        names.append(f"feeder {feeder}")
+    return tuple(names)
 
 
 def _ramps() -> dict[str, float]:
     """Return the kW a minute that restores may add, by what bounds them."""
     ramps = {
-        f"program {code}": kw
+        f"{RAMP_OF}{code}": kw
         for code, kw in Program.objects.values_list(
             "code", "restore_ramp_kw_per_minute"
         )
@@ -160,12 +162,12 @@ def _ramps() -> dict[str, float]:
     for row in Envelope.objects.select_related("program", "feeder"):
         kw = row.restoring_max_kw_per_minute or row.max_kw_per_minute
         if row.program is not None:
-            name = f"program {row.program.code}"
+            name = f"envelope {row.program.code}"
         elif row.feeder is not None:
             name = f"feeder {row.feeder.code}"
         else:
             name = EVERYTHING
-        ramps[name] = min(kw, ramps.get(name, kw))
+        ramps[name] = kw
     return ramps
 
 

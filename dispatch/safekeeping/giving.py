@@ -155,14 +155,16 @@ class Giving:
         return batch
 
     def _may_go(self, now: datetime, latest_start: datetime, hold_id: int) -> bool:
-        """Say whether the ramp lets a car go. One that is late does not wait for it.
+        """Say whether the ramps let a car go.
 
         A limit is looked at only when its write may follow: what a look shows ages.
         """
         car, progress = self.cars[hold_id], self.progress[hold_id]
         is_look = car.give is Give.LIMIT and not progress.gave
         only_reads = steps.next_call(car, progress) is Call.READ and not is_look
-        return latest_start <= now or only_reads or self.allowance.ramp_allows(car, now)
+        return only_reads or self.allowance.ramp_allows(
+            car, now, is_late=latest_start <= now
+        )
 
     async def _call(self, car: Owed, call: Call) -> _Answer:
         """Make one call; whatever happens becomes an answer."""

@@ -143,6 +143,12 @@ def in_order(lines: Iterable[Line]) -> list[Line]:
     return [by_number[key] for key in sorted(by_number)]
 
 
+def missing(lines: Iterable[Line], *, among: Iterable[Line]) -> list[Line]:
+    """Return the lines that are not among those, in order."""
+    known = {(line["run"], line["seq"]) for line in among}
+    return [line for line in in_order(lines) if (line["run"], line["seq"]) not in known]
+
+
 def _never_answered(progress: Progress, longest_answer: timedelta) -> None:
     """Judge a call that left while whoever made it died: it may have happened."""
     assert progress.sent_at is not None, "what is being sent has left"

@@ -1,8 +1,8 @@
 """Whose turn it is: cars that wait for their time, lanes of those that may go. Pure.
 
-A lane for each program's gifts, since a ramp may hold up one program and not another,
-and one for cars that were given what they are owed and wait to be shown. Each lane is
-in order of slack; gifts go before confirmations.
+A lane of gifts for those that the same ramps and envelopes bound, since these may hold
+up some and not others, and one for cars that were given what they are owed and wait to
+be shown. Each lane is in order of slack; gifts go before confirmations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Lanes:
     def __init__(self) -> None:
         """Begin empty."""
         self._waiting: list[Turn] = []  # by the time they are due
-        self._programs: dict[str, list[Turn]] = {}
+        # By what bounds them: one that waits for its feeder holds up no other feeder.
+        self._bounds: dict[tuple[str, ...], list[Turn]] = {}
         self._confirm: list[Turn] = []
 
     def __bool__(self) -> bool:
@@ -36,7 +37,7 @@ class Lanes:
     @property
     def anybody_ready(self) -> bool:
         """Say whether somebody's time has come."""
-        return bool(self._confirm) or any(self._programs.values())
+        return bool(self._confirm) or any(self._bounds.values())
 
     def wait(self, hold_id: int, *, until: datetime) -> None:
         """Let a car wait for its time."""
@@ -54,11 +55,11 @@ class Lanes:
         if progress.command in UNPROVEN_COMMAND:
             lane = self._confirm
         else:
-            lane = self._programs.setdefault(car.program, [])
+            lane = self._bounds.setdefault(car.ramps, [])
         heapq.heappush(lane, (car.latest_start_at or FOREVER, car.hold_id))
 
     def next(self, may_go: Callable[[datetime, int], bool]) -> int | None:
         """Take out the car whose turn it is, of those whose ramp lets it go."""
-        ready = [lane for lane in self._programs.values() if lane and may_go(*lane[0])]
+        ready = [lane for lane in self._bounds.values() if lane and may_go(*lane[0])]
         lane = min(ready, key=lambda one: one[0]) if ready else self._confirm
         return heapq.heappop(lane)[1] if lane else None

@@ -161,7 +161,8 @@ class Place:
     # --- Names and seals --
 
     def _numbers(self, folder: str) -> list[int]:
-        return [int(name) for name in self.store.names(self._path(folder))]
+        names = self.store.names(self._path(folder))
+        return [int(name) for name in names if name.isdecimal()]  # ours, no stray file
 
     def _numbered(self, folder: str, number: int) -> str:
         return self._path(folder, f"{number:06d}")
@@ -180,7 +181,9 @@ class Place:
         try:
             return json.loads(self._cipher.decrypt(data))
         except InvalidToken:
-            raise Unreadable(f"None of SAFEKEEPING_KEYS opens {name}.") from None
+            raise Unreadable(
+                f"None of SAFEKEEPING_KEYS opens {name}, or it is not whole."
+            ) from None
 
 
 def _name_of(written_real_at: datetime) -> str:

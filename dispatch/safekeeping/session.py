@@ -12,6 +12,7 @@ import structlog
 import uvloop
 from django.conf import settings
 
+from dispatch.safekeeping import journal as journals
 from dispatch.safekeeping import place as places
 from dispatch.safekeeping import sheet as sheets
 from dispatch.safekeeping import takeover
@@ -20,7 +21,7 @@ from dispatch.safekeeping.giving import Giving
 from dispatch.safekeeping.journal import Journal
 from dispatch.safekeeping.place import Place
 from dispatch.safekeeping.report import Found
-from dispatch.safekeeping.sheet import Sheet
+from dispatch.safekeeping.sheet import Sheet, Unreadable
 from dispatch.safekeeping.store import StoreAway
 from dispatch.safekeeping.takeover import Fence
 from fleets import clock
@@ -67,14 +68,30 @@ def find(file: Path | None) -> Source:
     return Source(*newest, None, there)
 
 
-def refuse_if_alive(sheet: Sheet, *, real_now: datetime) -> None:
-    """Raise MainLives while a sheet's sign of life is fresh."""
-    age = real_now - sheet.head.alive_at
+def refuse_if_alive(source: Source, *, real_now: datetime) -> None:
+    """Raise MainLives while the newest sign of life that we can see is fresh.
+
+    A file may be an old copy: what it says of the main system is of then. The second
+    place knows better, as long as it answers.
+    """
+    age = real_now - _alive_at(source)
     if age < timedelta(minutes=settings.WATCHDOG_PATIENCE_MINUTES):
         raise MainLives(
             f"The main system was alive {age.total_seconds():.0f} s ago. "
             "Say --main-is-gone if you know better."
         )
+
+
+def _alive_at(source: Source) -> datetime:
+    seen = source.sheet.head.alive_at
+    if source.file is None or source.place is None:
+        return seen
+    try:
+        newest = source.place.newest()
+    except (StoreAway, Unreadable) as error:
+        log.warning("second_place_away", error=str(error))
+        return seen
+    return seen if newest is None else max(seen, newest[1].head.alive_at)
 
 
 def give_back(
@@ -98,7 +115,10 @@ def give_back(
     try:
         _refuse_another_sheets(journal, source)
         if fence is not None and source.place is not None:
-            journal.go_on(fence.number, list(source.place.lines(before)))
+            there = list(source.place.lines(before))
+            journal.go_on(fence.number, there)
+            # What the place was away for, when whoever noted it here died.
+            fence.hand_in(journals.missing(journal.lines, among=there))
         if journal.lines:
             say(f"Going on after {len(journal.lines)} lines of {journal.path}.")
         giving = Giving(
@@ -117,7 +137,13 @@ def give_back(
             fence=fence,
             say=say,
         )
-        return giving.run()
+        found = giving.run()
+        if fence is not None and not fence.hand_in_rest():
+            say(
+                "The second place does not know all of this. Before the main system"
+                f" starts: manage.py safekeep learn --from {journal.path}"
+            )
+        return found
     finally:
         journal.close()
         loop.run_until_complete(provider.close())

@@ -22,6 +22,8 @@ from fleets.clock import Timeline
 # Grows when an older reader would misunderstand a newer sheet.
 FORMAT = 1
 MARK = b"gridbalance sheet 1\n"
+# Of a program's own ramp among what bounds a car; all others are envelopes.
+RAMP_OF = "program "
 
 
 class Unreadable(Exception):
@@ -151,7 +153,9 @@ def opened(data: bytes, *, keys: Sequence[str]) -> Sheet:
     try:
         plain = zlib.decompress(cipher(keys).decrypt(data[len(MARK) :]))
     except InvalidToken:
-        raise Unreadable("None of SAFEKEEPING_KEYS opens this sheet.") from None
+        raise Unreadable(
+            "None of SAFEKEEPING_KEYS opens this sheet, or it is not whole."
+        ) from None
     return _parsed(line for line in plain.splitlines() if line)
 
 

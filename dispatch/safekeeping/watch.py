@@ -35,7 +35,7 @@ class State(StrEnum):
     ALIVE = "the main system is alive"
     SILENT = "silent in the second place, but it answers"
     NOTHING_OWED = "gone, and nothing is owed"
-    GIVEN = "gone, and all that it owed was given back"
+    GIVEN = "gone, and giving back came to its end: see its report"
     OTHERS = "gone, and somebody else gives back"
     GAVE = "gone, and we gave back"
 

@@ -41,6 +41,14 @@ class ProviderAccount(models.Model):
     reconnect_needed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        indexes = [
+            # Every batch of outcomes: who of these had lost access. Mostly nobody.
+            models.Index(
+                fields=["external_id"],
+                condition=models.Q(reconnect_needed_at__isnull=False),
+                name="account_to_reconnect",
+            )
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["provider", "external_id"], name="one_account_per_provider_user"

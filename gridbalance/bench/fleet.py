@@ -41,7 +41,9 @@ def enrol() -> Program:
     now = clock.now()
     partitions.CHANGES.make_ahead(now, ahead=timedelta())
     enrolment.import_connections(smartcar.shared(), region="US", now=now)
-    program = Program.objects.create(code="bench", name="Bench")
+    # Nobody is spared for a departure, whatever the hour is.
+    ready_by = (now + timedelta(hours=23)).time()
+    program = Program.objects.create(code="bench", name="Bench", ready_by=ready_by)
     Vehicle.objects.update(
         is_plugged_in=True,
         is_charging=True,
@@ -49,7 +51,7 @@ def enrol() -> Program:
         soc_percent=40.0,
         limit_percent=90.0,
         power_kw=7.0,
-        battery_kwh=20.0,  # needs little: nobody is spared for a departure
+        battery_kwh=20.0,
         plugged_in_at=now - timedelta(hours=1),
         observed_at=now - timedelta(minutes=1),
     )

@@ -142,12 +142,12 @@ def _stand_ready(
             calls=calls,
             seconds=time.perf_counter() - began,
             cpu_seconds=time.process_time() - cpu,
-            peak_mb=_peak_kb() / MEGABYTE,
+            peak_mb=peak_mb(),
         )
     )
 
 
-def _peak_kb() -> float:
+def peak_mb() -> float:
     """Return the most memory that this process had.
 
     `ru_maxrss` also counts what the process had before it became another program: on
@@ -155,6 +155,6 @@ def _peak_kb() -> float:
     """
     status = Path("/proc/self/status")
     if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
     (line,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
-    return float(line)
+    return float(line) / MEGABYTE

@@ -136,11 +136,13 @@ class Harm:
         # A server's death is written down on its disk, which may be full.
         with contextlib.suppress(OSError):
             if fault.target == "machine":
-                running = self.stack.running()
-                self._frozen.clear()
-                house.kill(*running)
+                house.kill(*self.stack.running())
                 house.kill_valkey()
                 house.kill_postgres()
+                # PostgreSQL's children notice their server's death once they run, and
+                # keep another from starting until then.
+                for frozen in list(self._frozen):
+                    self._thaw(frozen)
             elif fault.target == POSTGRES:
                 house.kill_postgres()
             elif fault.target == VALKEY:

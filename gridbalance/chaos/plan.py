@@ -92,6 +92,11 @@ class Plan:
         """Return how far our clock may be from the world's at worst."""
         return sum(abs(one.amount) for one in self.faults if one.kind == "step")
 
+    def standstill_seconds(self) -> float:
+        """Return how long a process, or what it waits for, stands still at worst."""
+        stands = (one.lasts for one in self.faults if one.kind in {"freeze", "hang"})
+        return max(stands, default=0.0)
+
     def lines(self) -> Iterator[str]:
         """Yield the plan in words."""
         end = "a cancel" if self.ends_by_cancel else "its time"

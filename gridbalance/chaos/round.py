@@ -10,8 +10,10 @@ from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 
+from django.db.models import Exists, OuterRef
+
 from dispatch.lifecycle import HoldStatus
-from dispatch.models import Alarm
+from dispatch.models import Alarm, Command
 from fleets import clock
 from gridbalance import checker
 from gridbalance.chaos import plan
@@ -45,12 +47,18 @@ class Verdict:
     failures: list[str] = field(default_factory=list)  # whatever else went wrong
     unresolved: int = 0
     unresolved_by_plan: int = 0
-    held: int = 0
+    touched: int = 0  # cars that a call of ours may have reached
+    held: int = 0  # of these, those that showed it
     seconds: float = 0.0
 
     @property
     def has_failed(self) -> bool:
         return bool(self.broken or self.failures)
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether the faults met a system that did nothing: they prove nothing."""
+        return not self.touched and not self.has_failed
 
 
 def play(stack: Stack, drawn: Plan) -> Verdict:
@@ -70,12 +78,12 @@ def play(stack: Stack, drawn: Plan) -> Verdict:
         harm.calm()
         crowd.come_home()
         until(crowd.is_over, within_seconds=OVER_SECONDS, else_say=crowd.state)
-        _judge(stack, crowd, verdict, slack_speed=SPEED)
+        _judge(stack, crowd, verdict)
         _judge_lost(stack, crowd, verdict)
     except TooLong as error:
         verdict.failures.append(f"not given back in time: {error}")
         if crowd is not None and hasattr(crowd, "event"):
-            _judge(stack, crowd, verdict, slack_speed=SPEED)
+            _judge(stack, crowd, verdict)
     finally:
         if harm is not None:
             harm.let_go()
@@ -137,19 +145,25 @@ def _happenings(
             yield 2 * LEAD_SECONDS + place * step, partial(crowd.plug_in, car)
 
 
-def _judge(stack: Stack, crowd: Crowd, verdict: Verdict, *, slack_speed: float) -> None:
+def _judge(stack: Stack, crowd: Crowd, verdict: Verdict) -> None:
     """Ask the independent checker, and see that nothing is left that need not be."""
-    steps = verdict.plan.steps_minutes()
+    steps = timedelta(minutes=verdict.plan.steps_minutes())
+    stood_still = timedelta(seconds=SPEED * verdict.plan.standstill_seconds())
     evidence = checker.collect(
         stack.truth,
-        speed=slack_speed + steps * 60 / checker.CLOCK_SLACK_REAL_SECONDS,
+        speed=SPEED,
         program=crowd.program.code,
+        more_slack=steps + stood_still,
     )
     for breach in checker.breaches(evidence):
         if steps and breach.promise == OF_CLOCKS:
             verdict.skipped["refused for clocks that differ"] += 1
             continue
         verdict.broken.append(str(breach))
+    taken = Command.objects.filter(
+        hold=OuterRef("pk"), is_restore=False, may_have_landed=True
+    )
+    verdict.touched = crowd.holds().filter(Exists(taken)).count()
     verdict.held = crowd.holds().exclude(held_at=None).count()
     unresolved = crowd.holds().filter(status=HoldStatus.UNRESOLVED)
     for hold in unresolved.exclude(vehicle__external_id__in=crowd.lost):

@@ -34,10 +34,12 @@ class Tally:
 
     seeds: list[int] = field(default_factory=list)
     rounds: int = 0
+    idle: list[int] = field(default_factory=list)  # seeds; their faults do not count
     minutes: float = 0.0
     faults: int = 0
     faults_by_kind: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    touched: int = 0
     held: int = 0
     promises_broken: int = 0
     unresolved: int = 0
@@ -49,9 +51,13 @@ class Tally:
         self.rounds += 1
         self.seeds.append(verdict.plan.seed)
         self.minutes = round(self.minutes + verdict.seconds / 60, 2)
-        self.faults += verdict.faults.total()
-        self.faults_by_kind += verdict.faults
         self.skipped += verdict.skipped
+        if verdict.is_idle:
+            self.idle.append(verdict.plan.seed)
+        else:
+            self.faults += verdict.faults.total()
+            self.faults_by_kind += verdict.faults
+        self.touched += verdict.touched
         self.held += verdict.held
         self.promises_broken += len(verdict.broken)
         self.unresolved += verdict.unresolved
@@ -143,9 +149,12 @@ class Run:
 
     def _tell(self, verdict: Verdict) -> None:
         word = "FAILED" if verdict.has_failed else "kept"
+        if verdict.is_idle:
+            word = "idle: nothing was taken, so nothing was tried,"
         by_plan = verdict.unresolved_by_plan
         self.say(
-            f"  {word} in {verdict.seconds:.0f} s: {verdict.held} held,"
+            f"  {word} in {verdict.seconds:.0f} s: {verdict.touched} touched,"
+            f" {verdict.held} held,"
             f" {verdict.faults.total()} faults, {len(verdict.broken)} promises broken,"
             f" {verdict.unresolved} unresolved ({by_plan} by plan)"
         )

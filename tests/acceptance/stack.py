@@ -50,7 +50,9 @@ class Stack:
     def __post_init__(self) -> None:
         """Choose the addresses."""
         self.truth = Truth(self.house.port("simulator"))
-        self.origin = f"http://127.0.0.1:{self.house.port('web')}"
+        # Asked for once: while web listens there, another would be found.
+        self.web_port = self.house.port("web")
+        self.origin = f"http://127.0.0.1:{self.web_port}"
 
     # --- Start and end --
 
@@ -61,9 +63,9 @@ class Stack:
         simulator_port = self.house.port("simulator")
         self._start(manage("simulator", "simulator", *self._simulator_words()))
         self.house.wait_until_answers("simulator", simulator_port, "/_sim/clock")
-        self._start(web(self.house.port("web")))
+        self._start(web(self.web_port))
         self._start(beat(self.house.data_dir), *self._workers())
-        self.house.wait_until_answers("web", self.house.port("web"), "/healthz")
+        self.house.wait_until_answers("web", self.web_port, "/healthz")
         timeline = Timeline(clock.real_now(), STARTS_AT, SPEED)
         scene.set_clock(timeline)
         self.truth.follow(timeline)
@@ -162,7 +164,7 @@ class Stack:
         self.wait_until_well()
 
     def _processes(self) -> Iterator[Process]:
-        yield web(self.house.port("web"))
+        yield web(self.web_port)
         yield beat(self.house.data_dir)
         yield from self._workers()
 

@@ -57,7 +57,8 @@ def test_every_promise_holds_under_fire(ended: Any) -> None:
 
     assert status == 0, told
     assert found["rounds"] == 2
-    assert found["held"] > 40
+    assert found["idle"] == []
+    assert found["held"] > 20
     assert found["faults"] > 10
     assert found["promises_broken"] == 0
     assert found["unresolved"] == found["unresolved_by_plan"]

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from dispatch import claims, control, holds, planner
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Change, Command, GridEvent, Hold, LoopTurn, Sender
-from dispatch.planner import Intent
+from dispatch.planner import Intents
 from fleets.models import Bucket, Program, Vehicle
 from tests.dispatch.together import at_once
 from tests.factories import HOUR, NOW
@@ -57,7 +57,7 @@ def between_look_and_act(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     def plant(act: Callable[[], object]) -> None:
         decide = planner.decide
 
-        def decide_then(*args: Any, **kwargs: Any) -> list[Intent]:
+        def decide_then(*args: Any, **kwargs: Any) -> Intents:
             intents = decide(*args, **kwargs)
             at_once(act)
             return intents
@@ -85,7 +85,7 @@ def test_a_second_turn_changes_nothing(event: GridEvent) -> None:
     control.turn(now=NOW)
     changes = Change.objects.count()
 
-    assert control.evaluate(event.program, now=NOW) == []
+    assert not control.evaluate(event.program, now=NOW)
     assert Change.objects.count() == changes
 
 

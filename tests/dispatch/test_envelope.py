@@ -66,6 +66,20 @@ def test_an_event_cut_into_small_ones_is_still_large(
     assert f"together with event {first.pk}" in second.pending_reason
 
 
+def test_one_event_too_many_at_once_waits(program: Program) -> None:
+    for _ in range(envelope.MOST_AT_ONCE):
+        assert plan(program, target_kw=0.01).status == EventStatus.SCHEDULED
+
+    one_more = plan(program, target_kw=0.01)
+    later = plan(
+        program, target_kw=0.01, starts_at=NOW + 2 * HOUR, ends_at=NOW + 3 * HOUR
+    )
+
+    assert one_more.status == EventStatus.PENDING
+    assert "21 events at once of 20 allowed" in one_more.pending_reason
+    assert later.status == EventStatus.SCHEDULED
+
+
 def test_a_car_counts_once_however_many_events_aim_at_it(
     program: Program, ada: Vehicle
 ) -> None:

@@ -178,6 +178,9 @@ CASES: dict[str, tuple[Standing, list[tuple[dict[str, Any], Verdict]]]] = {
             # full by its own word: whole percents, and our start changed nothing
             ({"soc_percent": 79.0}, Verdict.FINISHED),
             ({"soc_percent": 78.9}, Verdict.NOTHING),
+            # but not if it may never have heard of our start
+            ({"soc_percent": 79.0, "command": "unknown"}, Verdict.NOTHING),
+            ({"soc_percent": 80.0, "command": "unknown"}, Verdict.FINISHED),
             ({"is_charging": None, "soc_percent": 80.0}, Verdict.NOTHING),
             ({"is_plugged_in": False}, Verdict.DROVE_OFF),
             ({"command": "sending", "is_charging": True}, Verdict.NOTHING),

@@ -116,7 +116,7 @@ def test_a_look_lets_a_limit_be_written(
 def decide(fleet: Cars, *events: planner.Event, **rules: Any) -> list[planner.Intent]:
     program = rules.pop("program", LIMIT_FIRST)
     provider = replace(PROVIDER, **rules)
-    return planner.decide(program, fleet, events, provider, now=NOW)
+    return list(planner.decide(program, fleet, events, provider, now=NOW))
 
 
 @pytest.mark.parametrize(

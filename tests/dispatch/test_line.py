@@ -12,6 +12,7 @@ from dispatch import line
 from dispatch.jobs import Job
 from dispatch.lifecycle import CommandKind
 from fleets.providers.base import Receipt, VehicleKey
+from tests.factories import NOW
 
 CALLS = 5000
 BATCH = 100
@@ -45,6 +46,9 @@ def job(number: int) -> Job:
         is_read=False,
         attempt=1,
         may_have_landed=False,
+        claimed_at=NOW,
+        scopes=frozenset(),
+        power_kw=7.0,
     )
 
 

@@ -358,7 +358,7 @@ def test_it_says_how_long_the_fan_out_takes(event: GridEvent, make_part: Make) -
 
     commands = live.picture(NOW).commands
 
-    assert commands.waiting == "10 stops and 1 start wait"
+    assert commands.waiting == "10 to hold and 1 to restore wait"
     # 11 calls, and 24 that stops must leave to restores; 4 are there, 2 come a minute.
     assert commands.duration == "about 16 min"
     assert commands.rate == "2 calls a minute"

@@ -118,3 +118,74 @@ def test_no_minute_ever_sees_more_than_its_bound(
     assert all(a <= b for (a, _), (b, _) in pairwise(sent))
     for end, _ in sent:
         assert sum(kw for at, kw in sent if end - 60 < at <= end) <= most + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("lately", "may"),
+    [
+        # its own kW are in the window, which is full with them
+        ([(10, 14.0)], True),
+        # they left it, and others fill it
+        ([(50, 14.0)], False),
+        # they left it, and there is room
+        ([(50, 7.0)], True),
+        # a part of its second was forgotten
+        ([(10, 3.0), (50, 11.0)], False),
+        ([(10, 3.0), (50, 7.0)], True),
+    ],
+)
+def test_what_left_late_counts_when_it_leaves(
+    lately: list[tuple[int, float]], may: bool
+) -> None:
+    gauge = Gauge(Bounds(100, 100, 14.0), 14.0, 2, lately, sum(kw for _, kw in lately))
+
+    assert meter_of(gauge, second=60).move([ALL], 7.0, since=10) is may
+    assert (gauge.outstanding_kw, gauge.outstanding_cars) == (14.0, 2)
+    assert gauge.is_touched is may
+    assert (gauge.lately[-1] == (60, 7.0)) is may
+
+
+def test_what_left_late_waits_for_every_envelope() -> None:
+    narrow = Gauge(Bounds(100, 100, 7.0), lately=[(50, 7.0)], lately_kw=7.0)
+    wide = Gauge(Bounds(100, 100, 70.0))
+    meter = Meter({ALL: wide, PROGRAM: narrow}, 60, one_always_may=False)
+
+    assert not meter.move([ALL, PROGRAM], 7.0, since=10)
+    assert wide.lately == []
+
+
+@given(
+    bound=st.floats(7.0, 50.0),
+    looks=st.lists(
+        st.tuples(st.floats(1.0, 7.0), st.integers(0, 30), st.integers(0, 200)),
+        max_size=40,
+    ),
+)
+def test_no_window_ever_sees_more_than_the_bound(
+    bound: float, looks: list[tuple[float, int, int]]
+) -> None:
+    """Claims come one after the other, each with a look that takes its own time."""
+    gauge = Gauge(Bounds(1e9, 1_000, bound))
+    waiting: list[tuple[float, int, int]] = []  # kW, claimed, ready
+    left: list[tuple[int, float]] = []
+    to_come = list(looks)
+    for second in range(2_000):
+        gauge.forget(before=second - 60, second=second)
+        meter = meter_of(gauge, second=second)
+        for kw, claimed, ready in list(waiting):
+            if ready <= second and meter.move([ALL], kw, since=claimed):
+                waiting.remove((kw, claimed, ready))
+                left.append((second, kw))
+        if to_come and second % (1 + to_come[0][1]) == 0:
+            kw, _, seconds = to_come[0]
+            if meter.admit([ALL], kw) is None:
+                waiting.append((kw, second, second + seconds))
+                to_come.pop(0)
+
+    for begin, _ in left:
+        inside = sum(kw for at, kw in left if begin <= at < begin + 60)
+        assert inside <= bound + 1e-3
+
+
+def meter_of(gauge: Gauge, *, second: int) -> Meter:
+    return Meter({ALL: gauge}, second, one_always_may=False)

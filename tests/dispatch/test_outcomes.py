@@ -314,6 +314,21 @@ def test_lost_access_is_noted_once_at_the_account(
     assert set(moments) == {NOW - HOUR}, "the first time counts"
 
 
+def test_access_is_back_when_a_command_is_taken_again(
+    event: GridEvent, make_due: Make
+) -> None:
+    command, other = (
+        make_due(event, is_restore=True),
+        make_due(event, due_at=NOW + HOUR),
+    )
+    ProviderAccount.objects.update(reconnect_needed_at=NOW - HOUR)
+
+    send(Receipt("r1"))
+
+    noted = ProviderAccount.objects.values_list("vehicles", "reconnect_needed_at")
+    assert dict(noted) == {command.vehicle_id: None, other.vehicle_id: NOW - HOUR}
+
+
 @pytest.mark.parametrize(
     ("said", "waits"), [(90.0, 90.0), (0.0, PAUSE_SECONDS), (None, None)]
 )

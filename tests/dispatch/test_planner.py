@@ -41,7 +41,7 @@ def decide(
     program: Program = PROGRAM,
     provider: Provider = PROVIDER,
 ) -> list[Intent]:
-    return planner.decide(program, fleet, events, provider, now=NOW)
+    return list(planner.decide(program, fleet, events, provider, now=NOW))
 
 
 def acts(intents: list[Intent]) -> dict[int, tuple[Act, Reason]]:

@@ -28,7 +28,7 @@ RETURNING = {"debt": Debt.RETURNING, "held_kw": 7.0, "charging": False}
 
 
 def decide(fleet: Cars, *events: Event) -> list[Intent]:
-    return planner.decide(PROGRAM, fleet, events, PROVIDER, now=NOW)
+    return list(planner.decide(PROGRAM, fleet, events, PROVIDER, now=NOW))
 
 
 def test_an_event_that_begins_as_another_ends_keeps_its_cars() -> None:

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 from kombu import Connection, Message
+from kombu.exceptions import OperationalError
 
+from gridbalance import broker
 from gridbalance.broker import Channel, QoS
 from gridbalance.celery import app
 
@@ -35,6 +37,20 @@ def test_a_rejection_needs_no_broker(qos: QoS) -> None:
     qos.reject("tag-1", requeue=True)
 
     assert qos.can_consume()
+
+
+def test_a_broker_that_is_away_is_tried_again_at_a_steady_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broker, "TRY_AGAIN_SECONDS", 0.01)
+    waits: list[float] = []
+
+    with pytest.raises(OperationalError):
+        app.connection_for_read(url="redis://127.0.0.1:9").ensure_connection(
+            lambda error, wait: waits.append(wait), 3
+        )
+
+    assert waits == [0.01] * 3
 
 
 def test_workers_and_wakes_use_it() -> None:

@@ -70,7 +70,7 @@ class Command(BaseCommand):
                 self._show(source, as_json=options["json"])
                 return
             if not main_is_gone:
-                session.refuse_if_alive(source.sheet, real_now=clock.real_now())
+                session.refuse_if_alive(source, real_now=clock.real_now())
             found = session.give_back(
                 source,
                 calls_left=calls_left,

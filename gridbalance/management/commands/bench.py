@@ -1,6 +1,7 @@
 """`manage.py bench WHAT`: measure, with both sides of a claim in one run.
 
-In a data folder of its own (`.gridbalance/bench`), on its own servers and simulator.
+In a data folder of its own (`.gridbalance/bench`), on its own servers and simulator;
+decisions need neither.
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Measure how fast commands go out, or how fast webhooks are taken."""
+    """Measure how fast commands go out, webhooks are taken, or decisions are made."""
 
     help = (
         "fanout: the durable fan-out against a bare HTTP loop. "
         "machines: one sending machine against two, where the provider is the limit. "
-        "webhooks: receiver and intake on one core, at a steady rate and in a storm."
+        "webhooks: receiver and intake on one core, at a steady rate and in a storm. "
+        "decide: one decision over 1,000 to 1,000,000 cars, without any server."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", nargs="?", default="fanout", choices=list(MEASURES))
+        parser.add_argument(
+            "what", nargs="?", default="fanout", choices=[*MEASURES, DECIDE]
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object last")
         of_fanout = parser.add_argument_group("fanout, machines")
         of_fanout.add_argument("--vehicles", type=int, default=2000)
@@ -49,25 +53,34 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, what: str, **options: Any) -> None:
-        enter("bench")
-        logging.getLogger().setLevel(logging.ERROR)
-        from gridbalance.processes import AlreadyRunning, ProcessFailed, Supervisor
-
-        measure = MEASURES[what]
-        try:
-            with Supervisor(settings.DATA_DIR) as house:
-                house.start_services()
-                house.run_manage("migrate", "--no-input")
-                house.run_manage("flush", "--no-input")
-                figures = measure(house, **options)
-        except (AlreadyRunning, ProcessFailed) as error:
-            raise CommandError(str(error)) from None
-        finally:
-            connection.close()
+        figures = _decide() if what == DECIDE else _with_servers(what, **options)
         for name, value in figures.items():
             self.stderr.write(f"{name:<22} {value:>12,}", style_func=str)
         if options["json"]:
             sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _decide() -> dict[str, float]:
+    from gridbalance.bench import decide
+
+    return decide.measure()
+
+
+def _with_servers(what: str, **options: Any) -> dict[str, float]:
+    enter("bench")
+    logging.getLogger().setLevel(logging.ERROR)
+    from gridbalance.processes import AlreadyRunning, ProcessFailed, Supervisor
+
+    try:
+        with Supervisor(settings.DATA_DIR) as house:
+            house.start_services()
+            house.run_manage("migrate", "--no-input")
+            house.run_manage("flush", "--no-input")
+            return MEASURES[what](house, **options)
+    except (AlreadyRunning, ProcessFailed) as error:
+        raise CommandError(str(error)) from None
+    finally:
+        connection.close()
 
 
 def _fanout(
@@ -128,6 +141,7 @@ def _settle(**values: str | int) -> None:
         setattr(settings, name, value)  # ... this one has read already
 
 
+DECIDE = "decide"
 MEASURES: dict[str, Callable[..., dict[str, float]]] = {
     "fanout": _fanout,
     "machines": _machines,

@@ -92,6 +92,17 @@ def test_no_minute_sees_more_than_the_ramp() -> None:
     assert len(started) * 3.0 >= 500.0
 
 
+def test_a_late_car_waits_for_the_envelopes_alone() -> None:
+    car = owed(power_kw=7.0, ramps=("program a", "envelope a"))
+    slow_ramp = allowance(ramps={"program a": 7.0, "envelope a": 700.0})
+    narrow_envelope = allowance(ramps={"program a": 700.0, "envelope a": 7.0})
+    soon = NOW + MINUTE / 20
+
+    assert not slow_ramp.ramp_allows(car, soon)
+    assert slow_ramp.ramp_allows(car, soon + MINUTE / 20, is_late=True)
+    assert not narrow_envelope.ramp_allows(car, soon, is_late=True)
+
+
 def test_a_car_larger_than_the_ramp_still_goes() -> None:
     found = allowance(ramps={"program a": 2.0})
     car = owed(power_kw=7.0, ramps=("program a",))

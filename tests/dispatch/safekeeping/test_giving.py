@@ -20,15 +20,16 @@ from typing import Any
 
 import pytest
 
-from dispatch.safekeeping import place, session
-from dispatch.safekeeping.journal import Busy, Journal
+from dispatch.safekeeping import journal, place, session, sheet
+from dispatch.safekeeping.journal import Busy, End, Journal
 from dispatch.safekeeping.place import Place
 from dispatch.safekeeping.report import Found
 from dispatch.safekeeping.session import MainLives, NothingThere
 from dispatch.safekeeping.sheet import Calls, Give
+from dispatch.safekeeping.store import StoreAway
 from dispatch.safekeeping.takeover import AnotherGives
 from fleets import clock
-from tests.dispatch.safekeeping.conftest import KEY, sheet_of, stopped
+from tests.dispatch.safekeeping.conftest import KEY, head, sheet_of, stopped
 from tests.fleets.simulator.conftest import Simulator
 from tests.waiting import eventually
 
@@ -239,6 +240,32 @@ def test_a_journal_of_an_earlier_second_place_is_not_believed(
         assert simulator.car(cars[0])["charging"]
 
 
+def test_what_the_second_place_was_away_for_is_handed_in_by_whoever_goes_on(
+    evening: Evening, second_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = evening()
+    data = sheet_of(simulator, stopped(simulator, 2), calls=PLENTY)
+    second_place.keep(data, written_real_at=clock.real_now(), most=5)
+    said: list[str] = []
+    give = partial(
+        session.give_back, calls_left=0.0, patience=timedelta(hours=1), say=said.append
+    )
+
+    def away(*args: Any, **more: Any) -> None:
+        raise StoreAway("away")
+
+    with monkeypatch.context() as while_away:
+        while_away.setattr(Place, "write_lines", away)
+        give(session.find(None))
+    assert "safekeep learn --from" in said[-1]
+    assert not list(second_place.lines([1]))
+    give(session.find(None))
+
+    told = journal.told(second_place.lines([1, 2]), longest_answer=timedelta())
+    assert [car.end for car in told.values()] == [End.RESTORED] * 2
+    assert [car.attempts for car in told.values()] == [1, 1]
+
+
 def test_a_recalled_giving_ends_and_leaves_the_rest(
     evening: Evening, second_place: Place
 ) -> None:
@@ -266,11 +293,41 @@ def test_a_main_system_that_was_alive_just_now_is_left_to_itself(
     simulator = evening()
     data = sheet_of(simulator, stopped(simulator, 1), calls=PLENTY)
     second_place.keep(data, written_real_at=clock.real_now(), most=5)
-    sheet = session.find(None).sheet
+    source = session.find(None)
 
-    session.refuse_if_alive(sheet, real_now=clock.real_now())
+    session.refuse_if_alive(source, real_now=clock.real_now())
     with pytest.raises(MainLives):
-        session.refuse_if_alive(sheet, real_now=sheet.head.alive_at)
+        session.refuse_if_alive(source, real_now=source.sheet.head.alive_at)
+
+
+def test_an_old_file_does_not_hide_that_the_main_system_lives(
+    evening: Evening, second_place: Place, tmp_path: Path
+) -> None:
+    simulator = evening()
+    old = sheet_of(simulator, stopped(simulator, 1), calls=PLENTY)
+    file = written(tmp_path / "yesterday", old)
+    now = clock.real_now()
+    fresh = sheet.sealed(
+        head(written_real_at=now, heartbeat_real_at=now), [], keys=[KEY]
+    )
+    second_place.keep(fresh, written_real_at=now, most=5)
+
+    with pytest.raises(MainLives):
+        session.refuse_if_alive(session.find(file), real_now=now)
+
+
+def test_a_file_speaks_for_itself_where_the_second_place_is_away(
+    evening: Evening, second_place: Place, settings: Any, tmp_path: Path
+) -> None:
+    simulator = evening()
+    old = sheet_of(simulator, stopped(simulator, 1), calls=PLENTY)
+    file = written(tmp_path / "yesterday", old)
+    settings.SAFEKEEPING_URL = "s3://nowhere/x"
+    settings.SAFEKEEPING_ENDPOINT = f"http://{NOTHING_THERE}"
+    settings.SAFEKEEPING_ACCESS_KEY_ID = settings.SAFEKEEPING_SECRET_ACCESS_KEY = "x"
+    settings.SAFEKEEPING_TIMEOUT_SECONDS = 2
+
+    session.refuse_if_alive(session.find(file), real_now=clock.real_now())
 
 
 # --- As a process of its own: no database, no Redis, and kills ---
@@ -347,4 +404,15 @@ def test_a_sheet_that_no_key_opens_is_refused(
     _, err = process.communicate(timeout=30)
 
     assert process.returncode == 1
-    assert "None of SAFEKEEPING_KEYS opens this sheet." in err
+    assert "None of SAFEKEEPING_KEYS opens this sheet, or it is not whole." in err
+
+
+def test_a_stray_file_among_the_takeovers_counts_for_nothing(
+    second_place: Place, tmp_path: Path
+) -> None:
+    now = clock.real_now()
+    second_place.begin(name_of_sheet="x", host="another", pid=1, at=now)
+    (one,) = (tmp_path / "second").rglob("000001")
+    one.with_name("000001 (copy)").write_bytes(b"")
+
+    assert second_place.numbers() == [1]

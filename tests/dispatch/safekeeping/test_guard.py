@@ -26,6 +26,7 @@ from dispatch.safekeeping import guard, learn
 from dispatch.safekeeping.place import Line, Place
 from dispatch.safekeeping.sheet import Give
 from fleets import clock
+from fleets.models import VehicleBucket
 from tests.dispatch.conftest import House
 from tests.factories import NOW
 
@@ -106,10 +107,27 @@ def test_the_copy_says_all_that_is_needed(second_place: Place, held: Hold) -> No
         Give.START, 7.0, held.latest_start_at, False,
     )  # fmt: skip
     assert car.stop_answered_at == Command.objects.get().answered_at
-    assert car.ramps == ("program evening-peak", "everything")
+    assert car.ramps == (
+        "program evening-peak", "envelope evening-peak", "everything",
+    )  # fmt: skip
     head = newest[1].head
     assert head.alive_at == REAL - MINUTE
     assert head.ramps == {"program evening-peak": 50.0, "everything": 20_000.0}
+
+
+def test_a_car_whose_month_is_spent_to_the_last_call_has_none_left(
+    second_place: Place, held: Hold, settings: Any
+) -> None:
+    VehicleBucket.objects.update(
+        month=NOW.date().replace(day=1),
+        calls_this_month=settings.VEHICLE_CALLS_PER_MONTH,
+    )
+
+    assert keep()
+
+    newest = second_place.newest()
+    assert newest is not None
+    assert newest[1].owed[0].month_calls_left == 0
 
 
 def test_a_stop_that_is_still_to_leave_may_land_later(
