@@ -81,7 +81,7 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
         )
         holds.act(intents, seen.cars, now=now)
         confirmation.watch(program, now=now)
-        samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
+        samples.sample(events, charging_kw=seen.charging_kw, now=now)
     if intents:
         log.info(
             "decided",

@@ -28,7 +28,7 @@ def queue_up(
     """
     waiting = cars.debt == Debt.TAKEN
     waiting[restored] = False
-    if not waiting.any() and program.charging_kw <= program.restore_cap_kw:
+    if not waiting.any() and program.ahead_kw.max() <= program.restore_cap_kw:
         return
     first = cars.latest_start[waiting].min(initial=float("inf"))
     behind = cars.latest_start >= (first if waiting.any() else now)

@@ -120,6 +120,7 @@ class Cars:
     calls_left: Ints  # this month, beyond the reserve for its restore
     debt: Texts  # Debt
     held_kw: Floats  # 0 without an open hold
+    charge_seconds: Floats  # until it is full, at its power
     restore_calls: Ints  # that giving it back takes: 1, or 2 for a lowered limit
     area: Texts  # Area
     feeder_stopped: Bools  # the switch of its feeder: no new holds
@@ -161,9 +162,9 @@ class Program:
     limit_first: bool  # its tactic: lower limits where that can be done
     restore_cap_kw: float  # inf: none
     restore_ramp_kw_per_minute: float
-    # Drawn by its cars, restores on their way included: now, or, where arrivals are
-    # forecast, at the highest from now on.
-    charging_kw: float
+    # Drawn by its cars, restores on their way included: in steps of AHEAD_SECONDS from
+    # now on, with what is expected of cars still to come. The last goes on for ever.
+    ahead_kw: Floats
     restored_kw_last_minute: float
     pick_up_ramp_kw_per_minute: float
     picked_up_kw_last_minute: float

@@ -25,6 +25,7 @@ from dispatch.rehearsal.evening import (
     Floats,
     Ints,
 )
+from dispatch.room import Ceiling
 
 MARGIN_STEPS = MARGIN_SECONDS / STEP_SECONDS
 # The search ends when the cap is known to half a percent.
@@ -119,6 +120,7 @@ def restore(debts: Debts, cap_kw: float) -> tuple[Ints, Floats]:
     """Return each car's start (n), -1: none before it left, and the load (STEPS)."""
     starts = np.full(len(debts.ready), -1, dtype=np.int64)
     load = debts.others_kw.copy()
+    charges = debts.owed_kwh / debts.power_kw * 3600.0  # seconds
     line = np.argsort(debts.start_by, kind="stable")
     for step in range(debts.ends, STEPS):
         line = line[(starts[line] < 0) & (debts.leaves[line] > step)]
@@ -127,13 +129,11 @@ def restore(debts: Debts, cap_kw: float) -> tuple[Ints, Floats]:
         waiting = line[debts.ready[line] <= step]
         # The line is by `start_by`, so who cannot wait stands in front.
         must = int(np.searchsorted(debts.start_by[waiting], step, side="right"))
-        # What goes on or is still to come counts before it is there.
-        ahead_kw = float(load[step:].max())
-        highest_kw = np.cumsum(debts.power_kw[waiting]) + ahead_kw
-        fit = int(np.searchsorted(highest_kw, cap_kw, side="right"))
-        if ahead_kw <= 0.0:
-            fit = max(fit, 1)
-        going = waiting[: max(must, fit)]
+        ceiling = Ceiling(cap_kw, load[step:])
+        ceiling.add(debts.power_kw[waiting[:must]], charges[waiting[:must]])
+        others = waiting[must:]
+        fit = ceiling.fits(debts.power_kw[others], charges[others])
+        going = np.concatenate([waiting[:must], others[fit]])
         if len(going):
             starts[going] = step
             load += evening.load_kw(

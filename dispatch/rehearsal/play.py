@@ -188,7 +188,7 @@ def _turn(stage: Stage, step: int, arrivals: Arrivals | None) -> None:
 
 
 def _program(stage: Stage, step: int, arrivals: Arrivals | None) -> planner.Program:
-    """Return the bounds, and what is drawn, at the highest from now on."""
+    """Return the bounds, and what will be drawn."""
     rules = stage.rules
     now = stage.charging(step)
     ahead = evening.load_kw(
@@ -203,7 +203,7 @@ def _program(stage: Stage, step: int, arrivals: Arrivals | None) -> planner.Prog
         limit_first=False,
         restore_cap_kw=rules.cap_kw,
         restore_ramp_kw_per_minute=rules.ramp_kw_per_minute * STEP_SECONDS / 60.0,
-        charging_kw=float(ahead[step:].max()),
+        ahead_kw=ahead[step:],
         restored_kw_last_minute=0.0,
         pick_up_ramp_kw_per_minute=float("inf"),
         picked_up_kw_last_minute=0.0,
@@ -234,6 +234,7 @@ def _cars(stage: Stage, step: int, places: Ints) -> planner.Cars:
         calls_left=np.full(n, 100, dtype=np.int64),
         debt=stage.debt[places],
         held_kw=np.where(held, power, 0.0),
+        charge_seconds=stage.owed_kwh[places] / power * 3600.0,
         restore_calls=np.ones(n, dtype=np.int64),
         area=np.full(n, str(Area.NONE), dtype="U8"),
         feeder_stopped=~yes,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dispatch import planner
 from dispatch.planner import Act, Cars, Reason, Standing
 from tests.dispatch.fleet import HOUR, NOW, PROGRAM, PROVIDER, cars, event, held
 
-FULL = replace(PROGRAM, restore_cap_kw=7.0, charging_kw=7.0)
+FULL = replace(PROGRAM, restore_cap_kw=7.0, ahead_kw=np.array([7.0]))
 
 
 def turn(
@@ -54,7 +55,7 @@ def test_nobody_waits_while_the_cap_has_room() -> None:
 
 
 def test_an_arrival_that_breaks_the_cap_waits_though_nobody_else_does() -> None:
-    over = replace(FULL, charging_kw=14.0)
+    over = replace(FULL, ahead_kw=np.array([14.0]))
 
     assert turn(cars(ben={}), program=over) == {0: (Act.HOLD, Reason.QUEUED)}
 
@@ -72,7 +73,7 @@ def test_an_arrival_that_breaks_the_cap_waits_though_nobody_else_does() -> None:
     ],
 )
 def test_what_spares_a_car_in_an_event_spares_it_after(state: dict[str, float]) -> None:
-    over = replace(FULL, charging_kw=14.0)
+    over = replace(FULL, ahead_kw=np.array([14.0]))
 
     assert turn(cars(chloe=state), program=over) == {}
 
@@ -91,7 +92,7 @@ def test_arrivals_are_left_alone_unless_that_is_managed() -> None:
 
 def test_a_car_that_queues_is_given_back_when_its_turn_comes() -> None:
     fleet = cars(ben=held())
-    free = replace(FULL, charging_kw=0.0)
+    free = replace(FULL, ahead_kw=np.array([0.0]))
 
     assert turn(fleet, program=free, standing=(Standing.CLAIMED,)) == {
         0: (Act.RESTORE, Reason.EVENT_OVER)
