@@ -79,8 +79,8 @@ class Ceiling:
         line = np.arange(len(kw))
         while len(line):
             highest = np.maximum.accumulate(drawn)[steps[line] - 1]
-            before = highest + np.cumsum(kw[line]) - kw[line]
-            fits = (before + kw[line] <= self._most_kw) | (before <= 0.0)
+            sums = np.cumsum(np.concatenate([[0.0], kw[line]]))
+            fits = (highest + sums[1:] <= self._most_kw) | (highest + sums[:-1] <= 0.0)
             stop = len(line) if fits.all() else int(np.argmin(fits))
             going = line[:stop]
             found[going] = True
@@ -107,8 +107,8 @@ def ahead_kw(kw: Floats, seconds: Floats) -> Floats:
     part = np.bincount(
         whole, weights=kw * np.maximum(steps - whole, 0.0), minlength=AHEAD_STEPS + 1
     )
-    drawn = float(kw.sum()) - np.cumsum(ends) + part
-    return drawn[:AHEAD_STEPS].astype(np.float64)
+    still = np.cumsum(ends[::-1])[::-1][1:]
+    return (still + part[:-1]).astype(np.float64)
 
 
 def _steps(seconds: Floats) -> Floats:
