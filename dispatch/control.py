@@ -87,7 +87,7 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
         catches.record(intents, seen.cars, now=now)
         polls.queue(program, seen.cars, seen.events, now=now)
         confirmation.watch(program, now=now)
-        samples.sample(events, charging_kw=seen.program.charging_kw, now=now)
+        samples.sample(events, charging_kw=seen.charging_kw, now=now)
     if intents:
         log.info(
             "decided",

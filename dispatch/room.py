@@ -1,4 +1,4 @@
-"""What still fits: a restore before its latest start, a car under a bound of kW.
+"""What still fits: a restore before its latest start, a car under a bound or ceiling.
 
 Pure. The planner asks for a whole line of cars at once; the answers are those that
 each car would get, asked for in turn.
@@ -16,6 +16,11 @@ Ints = NDArray[np.int64]
 # Deadlines are compared in steps of a minute, over a day and a half.
 STEP_SECONDS = 60.0
 STEPS = 36 * 60
+# What will be drawn is known in steps of five minutes, for a day.
+AHEAD_SECONDS = 300.0
+AHEAD_STEPS = 24 * 12
+# Of a step: what is whole but for this is whole.
+ROUNDING = 1e-9
 
 
 class Bound:
@@ -41,6 +46,75 @@ class Bound:
     def _line(self, kw: Floats) -> Floats:
         """Return the sum before the first car, and after each."""
         return np.cumsum(np.concatenate([[self._kw], kw]))
+
+
+class Ceiling:
+    """The most that may be drawn at any time, and what will be.
+
+    A car fits if, over the time for which it charges, what others draw then leaves room
+    for it. What is drawn in a step is its mean: a car's last step counts in part.
+    """
+
+    def __init__(self, most_kw: float, others_kw: Floats) -> None:
+        """`others_kw` is by steps of AHEAD_SECONDS from now; the last one goes on."""
+        self._most_kw = most_kw
+        beyond = max(AHEAD_STEPS - len(others_kw), 0)
+        self._kw: Floats = np.pad(others_kw[:AHEAD_STEPS], (0, beyond), mode="edge")
+
+    def fits(self, kw: Floats, seconds: Floats) -> Bools:
+        """Say of a line of cars, each of so many kW for so long, which fit in turn.
+
+        A car that does not fit keeps back all behind it that charge as long or longer,
+        or smaller ones would overtake it for ever; shorter ones may go.
+
+        One always may where nothing is drawn: a ceiling below a single car would keep
+        it for ever.
+        """
+        found: Bools = np.zeros(len(kw), dtype=bool)
+        if np.isposinf(self._most_kw):
+            found[:] = True
+            return found
+        steps = np.ceil(_steps(seconds) - ROUNDING).astype(np.int64)
+        drawn = self._kw
+        line = np.arange(len(kw))
+        while len(line):
+            highest = np.maximum.accumulate(drawn)[steps[line] - 1]
+            sums = np.cumsum(np.concatenate([[0.0], kw[line]]))
+            fits = (highest + sums[1:] <= self._most_kw) | (highest + sums[:-1] <= 0.0)
+            stop = len(line) if fits.all() else int(np.argmin(fits))
+            going = line[:stop]
+            found[going] = True
+            drawn = drawn + ahead_kw(kw[going], seconds[going])
+            if stop == len(line):
+                break
+            behind = line[stop:]
+            line = behind if stop else behind[steps[behind] < steps[behind[0]]]
+        return found
+
+    def add(self, kw: Floats, seconds: Floats) -> None:
+        """Count cars, each of so many kW for so long."""
+        self._kw = self._kw + ahead_kw(kw, seconds)
+
+
+def ahead_kw(kw: Floats, seconds: Floats) -> Floats:
+    """Return what cars draw that charge from now on, each of so many kW for so long.
+
+    By steps of AHEAD_SECONDS (AHEAD_STEPS).
+    """
+    steps = _steps(seconds)
+    whole = np.floor(steps + ROUNDING).astype(np.int64)
+    ends = np.bincount(whole, weights=kw, minlength=AHEAD_STEPS + 1)
+    part = np.bincount(
+        whole, weights=kw * np.maximum(steps - whole, 0.0), minlength=AHEAD_STEPS + 1
+    )
+    still = np.cumsum(ends[::-1])[::-1][1:]
+    return (still + part[:-1]).astype(np.float64)
+
+
+def _steps(seconds: Floats) -> Floats:
+    """Return how many steps of AHEAD_SECONDS these are: a moment's at least."""
+    steps: Floats = np.clip(seconds / AHEAD_SECONDS, 1e-3, AHEAD_STEPS)
+    return steps
 
 
 class Room:

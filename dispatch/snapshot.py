@@ -15,10 +15,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, FloatField, Func, OuterRef, Q, Sum
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import FloatField, Func, Q
 
-from dispatch import area_hold_offs, event_rules, holds, limits, planner
+from dispatch import area_hold_offs, event_rules, holds, limits, planner, room
 from dispatch.lifecycle import (
     OPEN_HOLD,
     CommandStatus,
@@ -43,6 +42,7 @@ class Snapshot:
 
     program: planner.Program
     cars: planner.Cars
+    charging_kw: float  # drawn by its cars, with restores on their way
     events: list[planner.Event]
     provider: planner.Provider
 
@@ -97,6 +97,12 @@ select
         false
     ) as may_stay,
     coalesce(h.power_kw, 0) as held_kw,
+    -- Its start is on the way; a limit that waits for the next plug-in draws nothing.
+    coalesce(
+        h.status = 'restoring'
+        and not (h.tactic = 'limit' and v.is_plugged_in is false),
+        false
+    ) as going_back,
     case when h.our_limit_percent is null then 1 else %(limit_calls)s end
         as restore_calls,
     -- what was promised when it was taken; a later look may only make it earlier
@@ -151,9 +157,11 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
     columns = _columns(program, now)
     cars = _cars(program, columns, now)
     observed_at = np.array(columns["observed_at"], dtype=float)
+    drawn_kw = _drawn_kw(columns, cars)
     return Snapshot(
-        program=_program(program, now),
+        program=_program(program, room.ahead_kw(drawn_kw, cars.charge_seconds), now),
         cars=cars,
+        charging_kw=float(drawn_kw.sum()),
         events=[_event(event, cars, observed_at) for event in events],
         provider=_provider(program, columns["usual_power_kw"]),
     )
@@ -280,6 +288,7 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         feeder_stopped=np.isin(feeder_ids, _stopped_feeders()),
         holds_left=np.array(columns["holds_left"], dtype=np.int64),
         held_kw=floats("held_kw"),
+        charge_seconds=hours * 3600.0,
         restore_calls=np.array(columns["restore_calls"], dtype=np.int64),
     )
 
@@ -318,20 +327,17 @@ def _debt(columns: Columns) -> planner.Texts:
     return debts
 
 
-def _program(program: Program, now: datetime) -> planner.Program:
-    """Return the rules and what its cars draw, or will from restores on their way."""
-    owed = Hold.objects.open().filter(vehicle=OuterRef("pk"))
-    charging_kw = (
-        Vehicle.objects.enrolled(program)
-        .charging()
-        .exclude(Exists(owed))
-        .aggregate(kw=Sum(Coalesce(NullIf("power_kw", 0.0), "usual_power_kw")))["kw"]
-    )
-    restoring = (
-        Hold.objects.filter(event__program=program, status=HoldStatus.RESTORING)
-        .exclude(holds.AWAY)  # those draw nothing
-        .values_list("power_kw", "restoring_at")
-    )
+def _drawn_kw(columns: Columns, cars: planner.Cars) -> planner.Floats:
+    """Return what each car draws, or will from a restore on its way (n)."""
+    charges = cars.consented & cars.charging & cars.owes(Debt.NONE)
+    going_back = np.array(columns["going_back"], dtype=bool)
+    return np.where(charges, cars.power_kw, np.where(going_back, cars.held_kw, 0.0))
+
+
+def _program(
+    program: Program, ahead_kw: planner.Floats, now: datetime
+) -> planner.Program:
+    """Return the rules, and what is going on."""
     a_minute_ago = now - timedelta(minutes=1)
     restored = Hold.objects.filter(
         event__program=program, restoring_at__gt=a_minute_ago
@@ -341,7 +347,7 @@ def _program(program: Program, now: datetime) -> planner.Program:
         limit_first=program.tactic == Tactic.LIMIT,
         restore_cap_kw=float("inf") if cap is None else cap,
         restore_ramp_kw_per_minute=program.restore_ramp_kw_per_minute,
-        charging_kw=(charging_kw or 0.0) + sum(kw for kw, _ in restoring),
+        ahead_kw=ahead_kw,
         restored_kw_last_minute=float(sum(kw for kw, _ in restored)),
         pick_up_ramp_kw_per_minute=program.pick_up_ramp_kw_per_minute,
         picked_up_kw_last_minute=float(

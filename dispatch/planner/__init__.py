@@ -18,6 +18,7 @@ import numpy as np
 
 from dispatch.planner.holding import Aim, join, take_further
 from dispatch.planner.intents import Intent, Intents
+from dispatch.planner.queueing import queue_up
 from dispatch.planner.restoring import give_back, pressing_cars
 from dispatch.planner.shapes import (
     ACTS,
@@ -92,4 +93,10 @@ def decide(
     taken: Bools = np.zeros(cars.n, dtype=bool)
     for aim in aims:
         intents += take_further(program, cars, aim, room, taken)
+    for event in events:
+        if event.queues and not event.holding:
+            restored = Intents.joined(intents).to(Act.RESTORE).place
+            intents += queue_up(
+                program, cars, event, room, taken, restored=restored, now=now
+            )
     return Intents.joined(intents)

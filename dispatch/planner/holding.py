@@ -74,6 +74,8 @@ class Aim:
         self.wants[places] = True
         self.held_kw = float(np.cumsum(np.concatenate([[self.held_kw], kw]))[-1])
         why = Reason.ALL if event.target_kw is None else Reason.TARGET
+        if not event.holding:
+            why = Reason.QUEUED
         return Intents.of(
             Act.HOLD, places, why, event_id=event.event_id, limit_percent=percents
         )

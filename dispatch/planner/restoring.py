@@ -20,7 +20,7 @@ from dispatch.planner.shapes import (
     Provider,
     Reason,
 )
-from dispatch.room import Bound
+from dispatch.room import Bound, Ceiling
 
 
 def give_back(
@@ -50,11 +50,11 @@ def give_back(
     persons = taken & ~wanted & (opted_out | ~cars.consented)
     picked_up = taken & (cars.area == Area.PICK_UP)
     at_once = (pressing | persons) & ~picked_up
-    cap = Bound(program.restore_cap_kw, program.charging_kw)
+    cap = Ceiling(program.restore_cap_kw, program.ahead_kw)
     ramp = Bound(program.restore_ramp_kw_per_minute, program.restored_kw_last_minute)
     places = least_slack_first(cars, at_once)
-    for bound in (cap, ramp):
-        bound.add(cars.held_kw[places])
+    cap.add(cars.held_kw[places], cars.charge_seconds[places])
+    ramp.add(cars.held_kw[places])
     theirs = np.where(cars.consented, code(Reason.OPTED_OUT), code(Reason.WITHDRAWN))
     reasons = np.where(persons, theirs, code(Reason.LATEST_START))
     yield Intents.of(Act.RESTORE, places, reasons[places])
@@ -66,19 +66,22 @@ def give_back(
     )
     urgent = picked_up & (pressing | persons)
     lines = (
-        (urgent, Reason.PICK_UP, (pick_up,)),
-        (picked_up & ~urgent, Reason.PICK_UP, (pick_up, cap, ramp)),
+        (urgent, Reason.PICK_UP, False, (pick_up,)),
+        (picked_up & ~urgent, Reason.PICK_UP, True, (pick_up, ramp)),
         # People need their cars: the cap, which spares the peak, does not delay them.
-        (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, (ramp,)),
-        (taken & ~wanted & ~off & ~at_once, Reason.EVENT_OVER, (cap, ramp)),
+        (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, False, (ramp,)),
+        (taken & ~wanted & ~off & ~at_once, Reason.EVENT_OVER, True, (ramp,)),
     )
-    for line, reason, bounds in lines:
+    for line, reason, is_capped, bounds in lines:
         places = least_slack_first(cars, line)
-        kw = cars.held_kw[places]
-        fit = min(bound.admits(kw) for bound in bounds)
-        for bound in {cap, ramp, *bounds}:
-            bound.add(kw[:fit])
-        yield Intents.of(Act.RESTORE, places[:fit], reason)
+        if is_capped:
+            places = places[cap.fits(cars.held_kw[places], cars.charge_seconds[places])]
+        fit = min(bound.admits(cars.held_kw[places]) for bound in bounds)
+        places = places[:fit]
+        cap.add(cars.held_kw[places], cars.charge_seconds[places])
+        for bound in {ramp, *bounds}:
+            bound.add(cars.held_kw[places])
+        yield Intents.of(Act.RESTORE, places, reason)
 
 
 def _owed_now(cars: Cars) -> Bools:

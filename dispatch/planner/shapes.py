@@ -33,6 +33,7 @@ class Reason(StrEnum):
     # held
     TARGET = "counts towards the target"
     ALL = "event without a target"
+    QUEUED = "waits for its turn"  # it plugged in while others are given back
     # spared, in the order in which they are tested
     AREA_OFF = "area on hold-off"  # also: given back for it
     UNKNOWN = "state unknown"
@@ -119,6 +120,7 @@ class Cars:
     calls_left: Ints  # this month, beyond the reserve for its restore
     debt: Texts  # Debt
     held_kw: Floats  # 0 without an open hold
+    charge_seconds: Floats  # until it is full, at its power
     restore_calls: Ints  # that giving it back takes: 1, or 2 for a lowered limit
     area: Texts  # Area
     feeder_stopped: Bools  # the switch of its feeder: no new holds
@@ -149,6 +151,8 @@ class Event:
     standing: Texts  # Standing
     reason: Texts  # Reason of that standing
     has_news: Bools  # the car reported since it was judged
+    # Overnight managed: cars that plug in after its end join those that wait.
+    queues: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,9 @@ class Program:
     limit_first: bool  # its tactic: lower limits where that can be done
     restore_cap_kw: float  # inf: none
     restore_ramp_kw_per_minute: float
-    charging_kw: float  # drawn by its cars now, restores on their way included
+    # Drawn by its cars, restores on their way included: in steps of AHEAD_SECONDS from
+    # now on, with what is expected of cars still to come. The last goes on for ever.
+    ahead_kw: Floats
     restored_kw_last_minute: float
     pick_up_ramp_kw_per_minute: float
     picked_up_kw_last_minute: float

@@ -182,7 +182,7 @@ def test_it_restores_by_least_slack_under_the_cap() -> None:
         first=held(latest_start=NOW + 4 * HOUR),
         second=held(latest_start=NOW + 8 * HOUR),
     )
-    program = replace(PROGRAM, restore_cap_kw=20.0, charging_kw=5.0)
+    program = replace(PROGRAM, restore_cap_kw=20.0, ahead_kw=np.array([5.0]))
 
     assert acts(decide(fleet, over(3), program=program)) == {
         1: (Act.RESTORE, Reason.EVENT_OVER),
@@ -215,7 +215,7 @@ def test_its_departure_outranks_cap_and_ramp() -> None:
     program = replace(
         PROGRAM,
         restore_cap_kw=1.0,
-        charging_kw=50.0,
+        ahead_kw=np.array([50.0]),
         restore_ramp_kw_per_minute=1.0,
         restored_kw_last_minute=9.0,
     )
@@ -236,7 +236,7 @@ def test_its_departure_outranks_an_event_that_still_holds() -> None:
 def test_an_opt_out_is_given_back_at_once() -> None:
     fleet = cars(ada=held())
     left = event(1, standing=[Standing.ENDED], opted_out=[True])
-    program = replace(PROGRAM, restore_cap_kw=1.0, charging_kw=50.0)
+    program = replace(PROGRAM, restore_cap_kw=1.0, ahead_kw=np.array([50.0]))
 
     assert acts(decide(fleet, left, program=program)) == {
         0: (Act.RESTORE, Reason.OPTED_OUT)
@@ -316,7 +316,7 @@ def test_a_long_line_before_it_makes_a_restore_start_earlier() -> None:
         f"car{i}": held(latest_start=NOW + HOUR + MARGIN_SECONDS) for i in range(90)
     }
     provider = replace(PROVIDER, reserve_calls=0.0, restores_per_minute=1.0)
-    program = replace(PROGRAM, restore_cap_kw=1.0, charging_kw=50.0)
+    program = replace(PROGRAM, restore_cap_kw=1.0, ahead_kw=np.array([50.0]))
 
     found = decide(cars(**line), over(90), program=program, provider=provider)
 

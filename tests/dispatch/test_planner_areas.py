@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,7 +84,10 @@ def test_an_area_gives_back_least_slack_first_by_the_ramp_and_not_the_cap() -> N
         chloe=held(latest_start=NOW + 7 * HOUR, **OFF),
     )
     program = replace(
-        PROGRAM, restore_ramp_kw_per_minute=14.0, restore_cap_kw=1.0, charging_kw=50.0
+        PROGRAM,
+        restore_ramp_kw_per_minute=14.0,
+        restore_cap_kw=1.0,
+        ahead_kw=np.array([50.0]),
     )
 
     assert set(decide(fleet, claimed(3), program=program)) == {1, 2}
@@ -142,7 +146,7 @@ def test_at_a_pick_up_even_the_pressing_wait_for_the_ramp_but_go_first() -> None
 
 def test_a_pick_up_keeps_to_the_cap_but_for_the_pressing() -> None:
     fleet = cars(ada=held(**PICK_UP), ben=held(latest_start=NOW, **PICK_UP))
-    program = replace(PROGRAM, restore_cap_kw=10.0, charging_kw=9.0)
+    program = replace(PROGRAM, restore_cap_kw=10.0, ahead_kw=np.array([9.0]))
 
     assert set(decide(fleet, over(2), program=program)) == {1}
 

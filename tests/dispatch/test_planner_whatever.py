@@ -22,6 +22,7 @@ from dispatch.planner import (
     Reason,
     Standing,
 )
+from dispatch.room import ahead_kw
 from tests.dispatch.fleet import GOOD, HOUR, NOW, PROGRAM, PROVIDER, cars, event
 
 # Few different values, so that many cars are equals in a line.
@@ -162,6 +163,7 @@ def _done(asked: Asked, intents: Intents) -> Asked:
     debt, held_kw = fleet.debt.copy(), fleet.held_kw.copy()
     standing = {one.event_id: one.standing.copy() for one in events}
     reason = {one.event_id: one.reason.copy() for one in events}
+    restored = np.zeros(fleet.n, dtype=bool)
     started_kw, picked_up_kw, owed = 0.0, 0.0, list(provider.owed_latest_starts)
     for one in intents:
         place = one.place
@@ -170,6 +172,7 @@ def _done(asked: Asked, intents: Intents) -> Asked:
         if one.act is Act.RESTORE:
             debt[place] = Debt.RESTORING
             started_kw += held_kw[place]
+            restored[place] = True
             if one.reason is Reason.PICK_UP:
                 picked_up_kw += held_kw[place]
         if one.act is Act.SPARE:
@@ -186,7 +189,8 @@ def _done(asked: Asked, intents: Intents) -> Asked:
     return (
         replace(
             program,
-            charging_kw=program.charging_kw + started_kw,
+            ahead_kw=program.ahead_kw
+            + ahead_kw(held_kw * restored, fleet.charge_seconds),
             restored_kw_last_minute=program.restored_kw_last_minute + started_kw,
             picked_up_kw_last_minute=program.picked_up_kw_last_minute + picked_up_kw,
         ),

@@ -6,7 +6,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.room import STEP_SECONDS, STEPS, Bound, Room
+from dispatch.room import (
+    AHEAD_SECONDS,
+    AHEAD_STEPS,
+    STEP_SECONDS,
+    STEPS,
+    Bound,
+    Ceiling,
+    Room,
+    ahead_kw,
+)
 from tests.dispatch.fleet import HOUR, NOW
 
 # Few different moments, so that many fall due in the same minute.
@@ -85,3 +94,86 @@ def test_a_bound_keeps_the_line(most: float, already: float, line: list[float]) 
     bound.add(np.array(line[:expected]))
     rest = np.array(line[expected:])
     assert bound.admits(rest) == 0
+
+
+def steps(*kw: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return what is drawn in the first steps, and nothing afterwards."""
+    return np.array([*kw, 0.0])
+
+
+def test_a_car_that_is_full_before_the_peak_goes_and_a_longer_one_waits() -> None:
+    ceiling = Ceiling(10.0, steps(2.0, 2.0, 9.0))
+    minutes = np.array([15.0, 10.0, 10.0]) * 60.0
+
+    assert ceiling.fits(np.array([7.0, 7.0, 7.0]), minutes).tolist() == [
+        False,  # meets the peak
+        True,
+        False,  # after the second, there is no room
+    ]
+
+
+def test_smaller_cars_do_not_overtake_one_that_charges_no_longer() -> None:
+    ceiling = Ceiling(10.0, steps(5.0, 5.0))
+    hour = np.full(2, HOUR)
+
+    assert ceiling.fits(np.array([7.0, 2.0]), hour).tolist() == [False, False]
+
+
+def test_a_ceiling_below_one_car_lets_one_go() -> None:
+    assert Ceiling(1.0, steps(0.0)).fits(
+        np.array([7.0, 7.0]), np.full(2, HOUR)
+    ).tolist() == [True, False]
+
+
+def test_what_is_drawn_last_goes_on() -> None:
+    assert (
+        not Ceiling(10.0, np.array([2.0, 9.0]))
+        .fits(np.array([7.0]), np.array([HOUR]))
+        .any()
+    )
+
+
+@given(
+    kw=st.floats(0.5, 20.0),
+    seconds=st.floats(1.0, 2 * 24 * HOUR),
+)
+def test_what_is_drawn_ahead_adds_up_to_the_energy(kw: float, seconds: float) -> None:
+    drawn = ahead_kw(np.array([kw]), np.array([seconds]))
+
+    kwh = drawn.sum() * AHEAD_SECONDS / HOUR
+    assert np.isclose(kwh, kw * min(seconds, 24 * HOUR) / HOUR, rtol=1e-3)
+    assert (np.diff(drawn) <= 1e-9).all()
+
+
+@given(
+    most=st.floats(0.0, 60.0),
+    others=st.lists(st.floats(0.0, 50.0), min_size=1, max_size=AHEAD_STEPS + 5),
+    line=st.lists(
+        st.tuples(st.sampled_from([1.5, 3.7, 7.4, 11.0]), st.floats(0.0, 40 * HOUR)),
+        max_size=15,
+    ),
+)
+def test_who_fits_breaks_no_ceiling_and_overtakes_nobody(
+    most: float, others: list[float], line: list[tuple[float, float]]
+) -> None:
+    kw = np.array([one for one, _ in line])
+    seconds = np.array([one for _, one in line])
+    before = Ceiling(most, np.array(others))
+    drawn = np.pad(np.array(others)[:AHEAD_STEPS], (0, AHEAD_STEPS), mode="edge")
+    drawn = drawn[:AHEAD_STEPS]
+
+    found = before.fits(kw, seconds)
+
+    assert before.fits(kw, seconds).tolist() == found.tolist()  # asking adds nothing
+    shortest_kept_back = np.inf
+    for fits, one_kw, one_seconds in zip(found, kw, seconds, strict=True):
+        lasts = max(int(np.ceil(one_seconds / AHEAD_SECONDS - 1e-9)), 1)
+        highest = drawn[:lasts].max()
+        alone = highest <= 0.0
+        within = highest + one_kw <= most + 1e-6
+        if fits:
+            assert alone or within
+            assert lasts < shortest_kept_back
+            drawn = drawn + ahead_kw(np.array([one_kw]), np.array([one_seconds]))
+        else:
+            shortest_kept_back = min(shortest_kept_back, lasts)

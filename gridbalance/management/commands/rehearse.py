@@ -1,0 +1,147 @@
+"""`manage.py rehearse`: evenings of recorded sessions under an event, before it is one.
+
+It reads two files, decides by the planner, and writes nothing: no database, no
+processes. See dispatch/planner.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, fields
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from dispatch.rehearsal import evening, season, sessions
+from dispatch.rehearsal.figures import Figures
+
+
+class Command(BaseCommand):
+    """Say what an event and its restore would do to recorded evenings."""
+
+    help = "Rehearse an event on recorded charging sessions; kW are per 1,000 cars."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("--sessions", type=Path, required=True, metavar="FILE")
+        add("--charging-power", type=Path, required=True, metavar="FILE")
+        add("--from", dest="since", type=date.fromisoformat, default="2019-10-01")
+        add("--to", dest="until", type=date.fromisoformat, default="2020-01-31")
+        add("--window", default="16:00-20:00", help="of the event, local time")
+        add(
+            "--departure", choices=["known", "ready-by", "learned"], default="known",
+            help="what the planner goes by",
+        )  # fmt: skip
+        add("--departure-error-hours", type=float, default=0.0, metavar="H")
+        add(
+            "--arrivals", choices=["managed", "free"], default="free",
+            help="cars that plug in after the event: they queue, or are left alone",
+        )  # fmt: skip
+        add(
+            "--restore-within-hours", type=float, metavar="H",
+            help="what was taken is charged again; default: by departure",
+        )  # fmt: skip
+        add("--catch-minutes", type=float, default=5.0, metavar="M")
+        add(
+            "--target-kw", type=float, metavar="K", help="default: all that can be held"
+        )
+        add("--cap-kw", type=float, metavar="C", help="default: found by the forecast")
+        add("--ramp-kw-per-minute", type=float, default=float("inf"), metavar="R")
+        add("--times-power", type=float, default=1.0, metavar="X", help="cars' power")
+        add("--pooled-only", action="store_true", help="leave out the single days")
+        add("--seed", type=int, default=1, help="of the errors of departures")
+        add("--json", action="store_true", help="the last line is one JSON object")
+
+    def handle(self, **options: Any) -> None:
+        try:
+            read = sessions.read(
+                options["sessions"],
+                options["charging_power"],
+                times_power=options["times_power"],
+            )
+            days = sessions.winter_weekdays(options["since"], options["until"])
+            found = season.rehearse(
+                read, days, _setting(options), single=not options["pooled_only"]
+            )
+        except (sessions.UnreadableSessions, season.NothingToRehearse) as error:
+            raise CommandError(str(error)) from None
+        self._tell(found, left_out=read.left_out)
+        if options["json"]:
+            sys.stdout.write(json.dumps(_summary(found)) + "\n")
+
+    def _tell(self, found: season.Season, *, left_out: int) -> None:
+        say = self.stdout.write
+        say(
+            f"{found.days} evenings, {found.cars} sessions of {found.enrolled_days}"
+            f" car-evenings; {left_out} sessions of the file left out"
+        )
+        say(f"{'per 1,000 cars':28}{'pooled':>10}{'p10':>10}{'p50':>10}{'p90':>10}")
+        for field in fields(Figures):
+            spread = found.spread.get(field.name, {})
+            numbers = [getattr(found.pooled, field.name), *spread.values()]
+            say(f"{field.name:28}" + "".join(f"{_short(one):>10}" for one in numbers))
+        say(
+            f"cap from the same days' truth: {_short(found.cap_from_truth_kw)} kW,"
+            f" rebound {_short(found.truth.rebound_ratio)}"
+        )
+        say("frontier, by the forecast:")
+        say(
+            f"{'cap kW':>10}{'peak kW':>10}{'hours p50':>10}{'hours max':>10}"
+            f"{'late':>10}"
+        )
+        for point in found.frontier:
+            say("".join(f"{_short(one):>10}" for one in asdict(point).values()))
+
+
+def _setting(options: dict[str, Any]) -> season.Setting:
+    """Return the setting that the options ask for."""
+    return season.Setting(
+        window=_window(options["window"]),
+        departure=options["departure"],
+        departure_error_hours=options["departure_error_hours"],
+        managed=options["arrivals"] == "managed",
+        within_hours=options["restore_within_hours"],
+        catch_minutes=options["catch_minutes"],
+        target_kw=options["target_kw"],
+        cap_kw=options["cap_kw"],
+        ramp_kw_per_minute=options["ramp_kw_per_minute"],
+        seed=options["seed"],
+    )
+
+
+def _window(text: str) -> tuple[int, int]:
+    """Return the event's steps; it begins and ends in one evening."""
+    try:
+        begins, ends = (
+            evening.step_of(datetime.strptime(part, "%H:%M").time())  # noqa: DTZ007
+            for part in text.split("-")
+        )
+    except ValueError:
+        raise CommandError(f"--window {text}: not like 16:00-20:00") from None
+    if begins >= ends:
+        raise CommandError(f"--window {text}: ends before it begins, or crosses noon")
+    return begins, ends
+
+
+def _summary(found: season.Season) -> dict[str, Any]:
+    """Return the pooled figures, and the rest beside them."""
+    return {
+        **asdict(found.pooled),
+        "days": found.days,
+        "cars": found.cars,
+        "enrolled_days": found.enrolled_days,
+        "cap_from_truth_kw": found.cap_from_truth_kw,
+        "truth": asdict(found.truth),
+        "single_days": found.spread,
+        "frontier": [asdict(point) for point in found.frontier],
+    }
+
+
+def _short(number: float | None) -> str:
+    if number is None:
+        return "-"
+    return f"{number:.3f}" if abs(number) < 10 else f"{number:,.0f}"

@@ -1,0 +1,72 @@
+"""`manage.py rehearse` reads two files and says what would come of an event."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.dispatch.rehearsal.files import weeks
+
+KEYS = (
+    "peak_unmanaged_kw", "peak_after_kw", "rebound_ratio", "bound_ratio", "shed_kwh",
+    "shed_share_of_harmless", "late_share", "late_share_unmanaged",
+    "hours_to_restore_p50", "hours_to_restore_max", "commands_per_car_max",
+    "starts_per_car_max", "target_error_p95",
+)  # fmt: skip
+
+
+def rehearse(folder: Path, *options: str) -> None:
+    sessions, power = weeks(folder)
+    call_command(
+        "rehearse",
+        f"--sessions={sessions}",
+        f"--charging-power={power}",
+        "--from=2020-01-20",
+        "--to=2020-01-22",
+        *options,
+    )
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_the_last_line_is_one_object(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rehearse(tmp_path, "--json", "--arrivals=managed", "--target-kw=900")
+
+    found = last_line(capsys)
+    assert set(KEYS) <= set(found)
+    assert found["days"] == 3
+    assert found["peak_unmanaged_kw"] > 0
+    assert set(found["single_days"]["rebound_ratio"]) == {"p10", "p50", "p90"}
+    assert found["target_error_p95"] is not None
+
+
+def test_a_chosen_cap_is_the_one_that_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rehearse(tmp_path, "--json", "--pooled-only", "--cap-kw=5000")
+
+    assert last_line(capsys)["cap_kw"] == pytest.approx(5000)
+
+
+@pytest.mark.parametrize("window", ["16-20", "20:00-16:00", "11:00-13:00", "noon"])
+def test_a_window_that_is_none_is_refused(tmp_path: Path, window: str) -> None:
+    with pytest.raises(CommandError, match="--window"):
+        rehearse(tmp_path, f"--window={window}")
+
+
+def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"nowhere\.csv"):
+        call_command(
+            "rehearse",
+            f"--sessions={tmp_path / 'nowhere.csv'}",
+            f"--charging-power={tmp_path / 'nowhere.csv'}",
+        )
