@@ -55,3 +55,21 @@ def weekday(first: int, ahead: Ints) -> Ints:
     """Return each quarter hour's local weekday, Monday is 0 (count)."""
     local_days = (first + np.arange(len(ahead)) + ahead) // A_DAY
     return (local_days + 3) % 7  # 1 January 1970 was a Thursday
+
+
+def mean_over(
+    first: int, count: int, begins: Floats, ends: Floats, weights: Floats
+) -> Floats:
+    """Return the sum of spans' weights, as the mean of each quarter hour (count).
+
+    Spans are seconds since 1970; what lies outside is cut off.
+    """
+    total = np.zeros(count + 2)
+    for moments, sign in ((begins, 1.0), (ends, -1.0)):
+        place = np.clip(moments / SECONDS - first, 0.0, float(count))
+        whole = np.floor(place).astype(np.int64)
+        within = place - whole
+        np.add.at(total, whole, sign * weights * (1.0 - within))
+        np.add.at(total, whole + 1, sign * weights * within)
+    mean: Floats = np.maximum(np.cumsum(total)[:count], 0.0)  # rounding goes below
+    return mean

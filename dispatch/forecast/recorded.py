@@ -124,7 +124,7 @@ def read(sessions: Path, *, charging_power: Path | None, zone: ZoneInfo) -> Reco
     power_kw = told_kw if told_kw is not None else _least_powers(found)
     first = int(min(one.begins for one in found)) // quarters.SECONDS
     last = int(max(one.ends for one in found)) // quarters.SECONDS
-    spans = _Spans(first, last - first + 1)
+    count = last - first + 1
     begins = np.array([one.begins for one in found])
     ends = np.array([one.ends for one in found])
     kw = np.array([power_kw[one.user] for one in found])
@@ -132,29 +132,13 @@ def read(sessions: Path, *, charging_power: Path | None, zone: ZoneInfo) -> Reco
     return Record(
         first=first,
         zone=zone,
-        cars=spans.mean(*_presence(found)),
-        load_kw=spans.mean(begins, np.minimum(ends, begins + hours * 3600.0), kw),
-        plugged_in=spans.mean(begins, ends, np.ones(len(found))),
+        cars=quarters.mean_over(first, count, *_presence(found)),
+        load_kw=quarters.mean_over(
+            first, count, begins, np.minimum(ends, begins + hours * 3600.0), kw
+        ),
+        plugged_in=quarters.mean_over(first, count, begins, ends, np.ones(len(found))),
         left_out=left_out,
     )
-
-
-@dataclass(frozen=True)
-class _Spans:
-    first: int
-    count: int
-
-    def mean(self, begins: Floats, ends: Floats, weights: Floats) -> Floats:
-        """Return the mean of weights over each quarter hour of their spans (count)."""
-        slopes = np.zeros(self.count + 2)
-        for moments, sign in ((begins, 1.0), (ends, -1.0)):
-            place = moments / quarters.SECONDS - self.first
-            place = np.clip(place, 0.0, float(self.count))
-            whole = np.floor(place).astype(np.int64)
-            within = place - whole
-            np.add.at(slopes, whole, sign * weights * (1.0 - within))
-            np.add.at(slopes, whole + 1, sign * weights * within)
-        return np.maximum(np.cumsum(slopes)[: self.count], 0.0)  # rounding goes below
 
 
 def _presence(found: list[_Session]) -> tuple[Floats, Floats, Floats]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dispatch.models.areas import AreaHoldOff
 from dispatch.models.envelope_changes import EnvelopeChange
 from dispatch.models.events import GridClient, GridEvent, GridSignal, Participation
+from dispatch.models.forecasts import Forecast, ForecastScore, QuarterSample
 from dispatch.models.holds import Command, Hold
 from dispatch.models.records import (
     Alarm,
@@ -30,6 +31,8 @@ __all__ = [
     "Envelope",
     "EnvelopeChange",
     "EnvelopeGauge",
+    "Forecast",
+    "ForecastScore",
     "GridClient",
     "GridEvent",
     "GridSignal",
@@ -38,6 +41,7 @@ __all__ = [
     "LoadSample",
     "LoopTurn",
     "Participation",
+    "QuarterSample",
     "SecondPlace",
     "Sender",
 ]
