@@ -1,4 +1,4 @@
-"""Samples as arrays: what one program's or feeder's cars did, per car, without gaps."""
+"""Samples as arrays: what a program's or a feeder's cars did, per known car."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from django.db import connection
 from dispatch.forecast import quarters
 from dispatch.lifecycle import OPEN_HOLD
 from dispatch.models import QuarterSample
-from dispatch.snapshot import CHARGING_IS_KNOWN_FOR
+from fleets import last_known
 
 # Looked for every minute; cars report less often than this anyway.
 LATEST = timedelta(minutes=5)
@@ -75,7 +75,7 @@ def look(*, now: datetime) -> int:
             SAMPLE,
             {
                 "at": at,
-                "known_since": now - CHARGING_IS_KNOWN_FOR,
+                "known_since": now - last_known.CHARGING_IS_KNOWN_FOR,
                 "open_hold": [str(status) for status in OPEN_HOLD],
             },
         )
