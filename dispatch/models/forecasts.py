@@ -8,9 +8,13 @@ from django.db.models import F, Q
 
 from fleets.models import Feeder, Program
 
+ONE_OF_BOTH = Q(program=None, feeder__isnull=False) | Q(
+    program__isnull=False, feeder=None
+)
 
-class QuarterSample(models.Model):
-    """A program's or a feeder's enrolled cars as a quarter hour began."""
+
+class OfProgramOrFeeder(models.Model):
+    """Belongs to one of both."""
 
     program = models.ForeignKey(
         Program, on_delete=models.CASCADE, null=True, related_name="+"
@@ -18,6 +22,14 @@ class QuarterSample(models.Model):
     feeder = models.ForeignKey(
         Feeder, on_delete=models.CASCADE, null=True, related_name="+"
     )
+
+    class Meta:
+        abstract = True
+
+
+class QuarterSample(OfProgramOrFeeder):
+    """A program's or a feeder's enrolled cars as a quarter hour began."""
+
     at = models.DateTimeField()
     cars = models.PositiveIntegerField()
     # What follows is of these: state heard of, and not too long ago.
@@ -38,8 +50,7 @@ class QuarterSample(models.Model):
                 fields=["feeder", "at"], name="one_sample_of_a_feeder"
             ),
             models.CheckConstraint(
-                condition=Q(program=None, feeder__isnull=False)
-                | Q(program__isnull=False, feeder=None),
+                condition=ONE_OF_BOTH,
                 name="sample_of_one_thing",
             ),
         ]
@@ -57,19 +68,13 @@ class Measure(models.TextChoices):
     SHEDDABLE = "sheddable_kw"  # kW of these that could be held
 
 
-class Forecast(models.Model):
+class Forecast(OfProgramOrFeeder):
     """A day ahead of one measure, as it was issued. The database refuses to change it.
 
     Each bound is a row of quarter hours that begins at `issued_at`; null where too
     little was known.
     """
 
-    program = models.ForeignKey(
-        Program, on_delete=models.CASCADE, null=True, related_name="+"
-    )
-    feeder = models.ForeignKey(
-        Feeder, on_delete=models.CASCADE, null=True, related_name="+"
-    )
     measure = models.CharField(max_length=12, choices=Measure.choices)
     issued_at = models.DateTimeField()
     cars = models.PositiveIntegerField()
@@ -90,8 +95,7 @@ class Forecast(models.Model):
                 name="one_forecast_of_a_feeder",
             ),
             models.CheckConstraint(
-                condition=Q(program=None, feeder__isnull=False)
-                | Q(program__isnull=False, feeder=None),
+                condition=ONE_OF_BOTH,
                 name="forecast_of_one_thing",
             ),
         ]
