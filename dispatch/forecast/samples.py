@@ -18,8 +18,10 @@ from fleets import last_known
 # Looked for every minute; cars report less often than this anyway.
 LATEST = timedelta(minutes=5)
 
-# Who is held, or charges on in the plug-in in which he was: both move load in time. A
-# car that drove off and needs more at its next plug-in than otherwise is not seen here.
+# Who is held, or charges on in the plug-in in which he was: both move load in time. Not
+# who is away, although a limit or a person may be waited for: that can take days, and
+# would draw nothing here. A car that drove off and needs more at its next plug-in than
+# otherwise is not seen.
 SAMPLE = """
 with cars as (
     select e.program_id, v.feeder_id, v.is_plugged_in as plugged_in,
@@ -33,7 +35,7 @@ with cars as (
         exists (
             select from dispatch_hold h
             where h.vehicle_id = v.id and (
-                h.status = any(%(open_hold)s)
+                (h.status = any(%(open_hold)s) and coalesce(v.is_plugged_in, true))
                 or (v.is_charging and h.closed_at >= v.plugged_in_at)
             )
         ) as managed

@@ -14,6 +14,7 @@ from dispatch.models import Forecast, ForecastScore, QuarterSample
 from dispatch.models.forecasts import Measure
 from fleets.models import Program
 from tests.dispatch.forecast.conftest import Keep
+from tests.dispatch.together import at_once
 from tests.factories import HOUR, NOW
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +62,17 @@ def test_it_is_issued_once_an_hour_however_often_it_is_asked_for(
     # Too late to be called a forecast of this hour.
     Forecast.objects.all().delete()
     assert issuing.issue(now=NOW + 20 * MINUTE) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_issue_at_once_one_is_kept(
+    program: Program, keep_samples: Keep
+) -> None:
+    keep_samples(until=NEXT)
+
+    at_once(lambda: issuing.issue(now=NOW), lambda: issuing.issue(now=NOW + MINUTE))
+
+    assert Forecast.objects.count() == len(Measure)
 
 
 def test_what_began_with_the_hour_is_not_used(

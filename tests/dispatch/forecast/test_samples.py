@@ -76,18 +76,29 @@ def test_a_car_that_said_to_charge_and_fell_silent_is_not_known(
     assert (seen.cars, seen.known_cars, seen.charging) == (1, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("plugged_in", "managed"),
+    [
+        (True, True),
+        (None, True),
+        # its limit waits for the next plug-in, which may be days away
+        (False, False),
+    ],
+)
 def test_held_load_is_not_taken_for_the_unmanaged_load(
     program: Program,
     ada: Vehicle,
     make_event: Callable[..., GridEvent],
     make_stop: Callable[..., Command],
+    plugged_in: bool | None,
+    managed: bool,
 ) -> None:
     make_stop(make_event(program, status="active"))
-    Vehicle.objects.update(is_charging=False)
+    Vehicle.objects.update(is_charging=False, is_plugged_in=plugged_in)
 
     samples.look(now=NOW)
 
-    assert of(program).is_managed
+    assert of(program).is_managed is managed
 
 
 @pytest.mark.parametrize(
