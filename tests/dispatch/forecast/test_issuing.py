@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
@@ -12,7 +13,7 @@ from dispatch import retention
 from dispatch.forecast import issuing, quarters
 from dispatch.models import Forecast, ForecastScore, QuarterSample
 from dispatch.models.forecasts import Measure
-from fleets.models import Program
+from fleets.models import Feeder, Program
 from tests.dispatch.forecast.conftest import Keep
 from tests.dispatch.together import at_once
 from tests.factories import HOUR, NOW
@@ -62,6 +63,20 @@ def test_it_is_issued_once_an_hour_however_often_it_is_asked_for(
     # Too late to be called a forecast of this hour.
     Forecast.objects.all().delete()
     assert issuing.issue(now=NOW + 20 * MINUTE) == 0
+
+
+def test_a_feeder_has_forecasts_of_its_own(
+    keep_samples: Keep, make_feeder: Callable[..., Feeder]
+) -> None:
+    feeder = make_feeder("N1")
+    keep_samples(until=NEXT)
+    QuarterSample.objects.update(program=None, feeder=feeder)
+
+    issuing.issue(now=NOW)
+
+    assert (load().program, load().feeder) == (None, feeder)
+    issuing.score(now=NOW + DAY + HOUR)
+    assert ForecastScore.objects.count() == len(Measure)
 
 
 @pytest.mark.django_db(transaction=True)
