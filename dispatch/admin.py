@@ -22,6 +22,8 @@ from dispatch.models import (
     Envelope,
     EnvelopeChange,
     EventPolicy,
+    Forecast,
+    ForecastScore,
     GridEvent,
     Hold,
     Occurrence,
@@ -206,6 +208,27 @@ class AreaHoldOffAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("kind",)
     list_select_related = ("program",)
+
+
+@admin.register(Forecast)
+class ForecastAdmin(ReadOnlyAdmin):
+    list_display = ("id", "measure", "program", "feeder", "issued_at", "cars")
+    list_filter = ("measure", "program", "feeder")
+    list_select_related = ("program", "feeder")
+    date_hierarchy = "issued_at"
+
+
+@admin.register(ForecastScore)
+class ForecastScoreAdmin(ReadOnlyAdmin):
+    """How right forecasts were; losses are in the unit of what was foretold."""
+
+    list_display = (
+        "forecast", "quarters", "within_50", "within_90", "compared", "loss",
+        "persistence_loss",
+    )  # fmt: skip
+    list_filter = ("forecast__measure", "forecast__program", "forecast__feeder")
+    list_select_related = ("forecast__program", "forecast__feeder")
+    date_hierarchy = "forecast__issued_at"
 
 
 # The library registers these two (`OAUTH2_PROVIDER` in the settings names them).

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Min
 
-from dispatch.models import GridEvent, Hold
+from dispatch.models import Forecast, GridEvent, Hold, QuarterSample
 from fleets import partitions
 
 # Partitions ahead of a clock that may run 600 times as fast as this is called.
@@ -37,6 +37,16 @@ def drop_old(now: datetime) -> list[str]:
         until = now - timedelta(days=days)
         dropped += table.drop_before(min(until, open_since or until))
     return dropped
+
+
+def delete_old(now: datetime) -> None:
+    """Delete samples and forecasts, with their scores, whose time has passed."""
+    QuarterSample.objects.filter(
+        at__lt=now - timedelta(days=settings.SAMPLES_KEPT_DAYS)
+    ).delete()
+    Forecast.objects.filter(
+        issued_at__lt=now - timedelta(days=settings.FORECASTS_KEPT_DAYS)
+    ).delete()
 
 
 def _open_since() -> datetime | None:

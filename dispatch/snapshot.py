@@ -26,13 +26,10 @@ from dispatch.lifecycle import (
 )
 from dispatch.models import Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
-from fleets import charging, habits
+from fleets import charging, habits, last_known
 from fleets.models import Bucket, Program, Tactic, Vehicle
 from fleets.providers import throttle
 
-# A car that charges reports every few percent; one that was charging and has been
-# silent for longer may have done anything since.
-CHARGING_IS_KNOWN_FOR = timedelta(hours=3)
 UNKNOWN_LIMIT_PERCENT = 100.0
 
 
@@ -219,7 +216,7 @@ def _columns(program: Program, now: datetime) -> Columns:
                 "minimum_percent": program.minimum_charge_percent,
                 "unknown_limit": UNKNOWN_LIMIT_PERCENT,
                 "limit_calls": limits.CALLS,
-                "known_since": now - CHARGING_IS_KNOWN_FOR,
+                "known_since": now - last_known.CHARGING_IS_KNOWN_FOR,
                 "month": throttle.month_of(now),
                 "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
                 "month_reserve": settings.RESTORE_RESERVE_CALLS_PER_MONTH,

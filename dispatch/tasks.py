@@ -8,6 +8,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from dispatch import control, fanout, line, live, retention, windows
+from dispatch.forecast import issuing, samples
 from dispatch.models import IdempotencyKey
 from dispatch.safekeeping import guard
 from fleets import clock
@@ -68,12 +69,22 @@ def keep_safe() -> None:
 
 
 @shared_task
+def look_ahead() -> None:
+    """Keep what each quarter hour looks like, forecast as hours begin, and score."""
+    now = clock.now()
+    samples.look(now=now)
+    issuing.issue(now=now)
+    issuing.score(now=now)
+
+
+@shared_task
 def keep_house() -> None:
     """Make partitions ahead of the clock, and drop what nobody will ask for again."""
     now = clock.now()
     IdempotencyKey.objects.filter(created_at__lt=now - KEYS_KEPT).delete()
     retention.make_ahead(now)
     retention.drop_old(now)
+    retention.delete_old(now)
 
 
 @shared_task

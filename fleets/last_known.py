@@ -32,6 +32,9 @@ SHARE_OF_NEWEST = 0.2
 # How far a car's clock may run ahead; processes themselves differ by half a minute
 # when the clock runs fast.
 CLOCK_TOLERANCE = timedelta(minutes=2)
+# A car that charges reports every few percent; one that was charging and has been
+# silent for longer may have done anything since.
+CHARGING_IS_KNOWN_FOR = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)

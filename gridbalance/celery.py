@@ -88,6 +88,9 @@ app.conf.beat_schedule = {
     # What is owed, into the second place; and whether somebody acted on it.
     "keep-safe": {"task": "dispatch.tasks.keep_safe", "schedule": 60,
                   "options": {"queue": "control", "expires": 60}},
+    # Samples as quarter hours begin, forecasts as hours do; a minute late is in time.
+    "look-ahead": {"task": "dispatch.tasks.look_ahead", "schedule": 60,
+                   "options": {"queue": "control", "expires": 60}},
     # Partitions ahead of the clock, which may run fast; old ones go.
     "keep-house": {"task": "dispatch.tasks.keep_house", "schedule": 60,
                    "options": {"queue": "control", "expires": 60}},

@@ -151,6 +151,10 @@ FANOUT_DRAIN_SECONDS = env.number("FANOUT_DRAIN_SECONDS", 30)
 # A season, and the one before to compare with.
 READINGS_KEPT_DAYS = env.number("READINGS_KEPT_DAYS", 400)
 CHANGES_KEPT_DAYS = env.number("CHANGES_KEPT_DAYS", 800)
+# Quarter hours: forecasts look back four months, people further.
+SAMPLES_KEPT_DAYS = env.number("SAMPLES_KEPT_DAYS", 800)
+# With their scores: 8 kB each, 96 a day of each program and feeder.
+FORECASTS_KEPT_DAYS = env.number("FORECASTS_KEPT_DAYS", 100)
 # The provider repeats a message for three minutes; a week is for people who look.
 WEBHOOKS_KEPT_DAYS = env.number("WEBHOOKS_KEPT_DAYS", 7)
 

@@ -36,6 +36,7 @@ def test_the_contracts_leave_no_module_out() -> None:
         assert contract["exhaustive"], contract["name"]
     assert {name for one in floors[1:] for name in one["containers"]} == {
         "dispatch",
+        "dispatch.forecast",
         "dispatch.rehearsal",
         "dispatch.safekeeping",
         "fleets",

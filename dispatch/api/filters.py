@@ -13,7 +13,8 @@ from rest_framework.pagination import CursorPagination
 
 from dispatch.api.fields import RFC_3339
 from dispatch.lifecycle import EventStatus
-from dispatch.models import GridEvent
+from dispatch.models import Forecast, GridEvent
+from dispatch.models.forecasts import Measure
 
 
 class MomentFormField(forms.CharField):
@@ -51,11 +52,20 @@ class EventFilter(django_filters.FilterSet):  # type: ignore[misc]
         fields = ("status", "program", "starts_after", "starts_before")
 
 
-class EventPages(CursorPagination):
-    """Newest start first; a cursor stays right while events are added."""
+class ForecastFilter(django_filters.FilterSet):  # type: ignore[misc]
+    program = django_filters.CharFilter("program__code", help_text="Its code.")
+    feeder = django_filters.CharFilter("feeder__code", help_text="Its code.")
+    measure = django_filters.ChoiceFilter(choices=Measure.choices)
+    issued_after = MomentFilter("issued_at", "gte", help_text="At or after it.")
+    issued_before = MomentFilter("issued_at", "lt", help_text="Before it.")
 
-    page_size = 50
-    ordering = ("-starts_at", "-id")
+    class Meta:
+        model = Forecast
+        fields = ("program", "feeder", "measure", "issued_after", "issued_before")
+
+
+class CheckedCursorPages(CursorPagination):
+    """Pages that stay right while rows are added."""
 
     def paginate_queryset(self, *args: Any, **kwargs: Any) -> Any:
         """Return a page; a cursor that we never gave is a bad request."""
@@ -65,3 +75,17 @@ class EventPages(CursorPagination):
             raise ValidationError(
                 {"cursor": "Use a cursor as it was given in next or previous."}
             ) from None
+
+
+class EventPages(CheckedCursorPages):
+    """Newest start first."""
+
+    page_size = 50
+    ordering = ("-starts_at", "-id")
+
+
+class ForecastPages(CheckedCursorPages):
+    """Newest first. Each is 96 quarter hours, so a page has few."""
+
+    page_size = 8
+    ordering = ("-issued_at", "-id")

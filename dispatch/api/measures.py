@@ -288,6 +288,27 @@ MEASURES = (
         """,
         ("scope", "direction"),
     ),
+    # --- What is foretold: the last week's forecasts of programs, scored --
+    Measure(
+        {"gridbalance_forecast_issued_timestamp_seconds": "When the newest was issued"},
+        "select extract(epoch from max(issued_at)) from dispatch_forecast",
+    ),
+    Measure(
+        {
+            "gridbalance_forecast_within_fifty_ratio": "How often the 50 % held",
+            "gridbalance_forecast_within_ninety_ratio": "How often the 90 % held",
+            "gridbalance_forecast_loss_ratio": "Pinball loss by that of a week before",
+        },
+        """
+        select f.measure, sum(s.within_50)::float8 / nullif(sum(s.quarters), 0),
+            sum(s.within_90)::float8 / nullif(sum(s.quarters), 0),
+            sum(s.loss) / nullif(sum(s.persistence_loss), 0)
+        from dispatch_forecast f join dispatch_forecastscore s on s.forecast_id = f.id
+        where f.issued_at >= %(now)s - interval '7 days' and f.program_id is not null
+        group by 1
+        """,
+        ("measure",),
+    ),
     # --- What keeps it running --
     Measure(
         {

@@ -23,6 +23,7 @@ from dispatch.api.serializers import (
     Cancellation,
     EventDetail,
     EventSummary,
+    ForecastShape,
     Lifting,
     NewAreaHoldOff,
     NewEvent,
@@ -208,4 +209,10 @@ LIFT_AREA = extend_schema(
     parameters=[KEY],
     request=Lifting,
     responses=_answers({200: AreaHoldOffShape}, *WITH_BODY, 404, 409, 422),
+)
+
+LIST_FORECASTS = extend_schema(
+    operation_id="list_forecasts",
+    tags=["forecasts"],
+    responses=_answers({200: ForecastShape(many=True)}, *ALWAYS),
 )

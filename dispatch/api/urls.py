@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from dispatch.api import areas, views
+from dispatch.api import areas, forecasts, views
 
 urlpatterns = [
     path("events", views.EventsView.as_view(), name="events"),
@@ -14,6 +14,7 @@ urlpatterns = [
         "events/<int:event_id>/opt-outs", views.OptOutsView.as_view(), name="opt-outs"
     ),
     path("events/<int:event_id>/approve", views.ApproveView.as_view(), name="approve"),
+    path("forecasts", forecasts.ForecastsView.as_view(), name="forecasts"),
     path("area-hold-offs", areas.AreasView.as_view(), name="area-hold-offs"),
     path(
         "area-hold-offs/<int:hold_off_id>/lift",

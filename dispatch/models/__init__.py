@@ -5,6 +5,7 @@ from __future__ import annotations
 from dispatch.models.areas import AreaHoldOff
 from dispatch.models.envelope_changes import EnvelopeChange
 from dispatch.models.events import GridClient, GridEvent, GridSignal, Participation
+from dispatch.models.forecasts import Forecast, ForecastScore, QuarterSample
 from dispatch.models.holds import Command, Hold
 from dispatch.models.policies import DayOff, EventPolicy, Occurrence, RecurringWindow
 from dispatch.models.records import (
@@ -37,6 +38,8 @@ __all__ = [
     "EnvelopeChange",
     "EnvelopeGauge",
     "EventPolicy",
+    "Forecast",
+    "ForecastScore",
     "GridClient",
     "GridEvent",
     "GridSignal",
@@ -47,6 +50,7 @@ __all__ = [
     "Occurrence",
     "Participation",
     "Poll",
+    "QuarterSample",
     "RecurringWindow",
     "SecondPlace",
     "Sender",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
 
 from dispatch import control, live, tasks
-from dispatch.models import LoopTurn
+from dispatch.models import LoopTurn, QuarterSample
 from fleets import clock
+from fleets.models import Program, Vehicle
+from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -59,3 +61,14 @@ def test_a_turn_that_is_due_by_the_clock_is_always_taken(
     tasks.tick()
 
     assert len(turns) == 2
+
+
+def test_looking_ahead_may_run_twice(
+    program: Program, ada: Vehicle, set_clock: Callable[[datetime], None]
+) -> None:
+    set_clock(NOW)
+
+    tasks.look_ahead()
+    tasks.look_ahead()
+
+    assert QuarterSample.objects.get(program=program).at == NOW

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 from oauth2_provider.models import get_access_token_model
 
-from dispatch.models import GridClient
+from dispatch.models import Forecast, ForecastScore, GridClient
 from fleets import clock
 from fleets.models import Program
 from tests.factories import NOW
@@ -101,3 +101,36 @@ def wanted(program: Program) -> dict[str, Any]:
         "vehicles": [],
         "reason": "cold evening",
     }
+
+
+@pytest.fixture
+def make_forecast(program: Program) -> Callable[..., Forecast]:
+    def make(**values: Any) -> Forecast:
+        bounds = {
+            name: [kw, None, *[kw] * 94]
+            for name, kw in (
+                ("low_90", 1.0), ("low_50", 2.0), ("median", 3.0), ("high_50", 4.0),
+                ("high_90", 5.0),
+            )
+        }  # fmt: skip
+        about = {} if "feeder" in values else {"program": program}
+        return Forecast.objects.create(
+            **{
+                "measure": "load_kw", "issued_at": NOW, "cars": 9, **about, **bounds,
+                **values,
+            }
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def make_score() -> Callable[..., ForecastScore]:
+    def make(forecast: Forecast, **values: Any) -> ForecastScore:
+        score = {
+            "scored_at": NOW + timedelta(hours=25), "quarters": 95, "within_50": 50,
+            "within_90": 88, "compared": 95, "loss": 12.5, "persistence_loss": 20.0,
+        }  # fmt: skip
+        return ForecastScore.objects.create(forecast=forecast, **{**score, **values})
+
+    return make

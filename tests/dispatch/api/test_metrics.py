@@ -272,3 +272,29 @@ def test_metrics_survive_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     (up,) = metrics.RowsCollector().collect()
 
     assert up.samples[0].value == 0.0
+
+
+@pytest.mark.django_db
+def test_how_right_the_last_weeks_forecasts_were(
+    scrape: Make, make_forecast: Make, make_score: Make, make_feeder: Make
+) -> None:
+    def scored(about: dict[str, Any], *, days: int, within: int, loss: float) -> None:
+        forecast = make_forecast(issued_at=NOW - timedelta(days=days), **about)
+        make_score(
+            forecast, quarters=96, within_50=within // 2, within_90=within, loss=loss,
+            compared=96, persistence_loss=40.0,
+        )  # fmt: skip
+
+    scored({}, days=2, within=96, loss=20.0)
+    scored({}, days=3, within=48, loss=40.0)
+    scored({}, days=8, within=0, loss=999.0)
+    scored({"feeder": make_feeder()}, days=2, within=0, loss=999.0)
+
+    told = scrape()
+
+    assert told["gridbalance_forecast_within_ninety_ratio|load_kw"] == 0.75
+    assert told["gridbalance_forecast_within_fifty_ratio|load_kw"] == 0.375
+    assert told["gridbalance_forecast_loss_ratio|load_kw"] == 0.75
+    assert told["gridbalance_forecast_issued_timestamp_seconds"] == (
+        (NOW - timedelta(days=2)).timestamp()
+    )

@@ -19,8 +19,9 @@ from schemathesis.specs.openapi.checks import (
     positive_data_acceptance,
 )
 
-from dispatch.models import GridEvent
+from dispatch.models import Forecast, ForecastScore, GridEvent
 from tests.dispatch.api.conftest import GridSystem
+from tests.factories import HOUR, NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +51,7 @@ OPERATIONS = (
     "list_area_hold_offs",
     "declare_area_hold_off",
     "lift_area_hold_off",
+    "list_forecasts",
 )
 
 
@@ -73,8 +75,12 @@ def test_every_answer_is_one_that_the_page_promises(
     mode: GenerationMode,
     grid: GridSystem,
     make_event: Callable[..., GridEvent],
+    make_forecast: Callable[..., Forecast],
+    make_score: Callable[..., ForecastScore],
 ) -> None:
     make_event(pk=1)
+    make_score(make_forecast())
+    make_forecast(issued_at=NOW + HOUR)
     headers = {"Authorization": f"Bearer {grid.token}"}
 
     @given(case=operations()[name].as_strategy(generation_mode=mode))
