@@ -6,7 +6,7 @@ Seven queries a program, whatever the number of cars; four more an event.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from django.db import connection
 from django.db.models import Exists, FloatField, Func, OuterRef, Q, Sum
 from django.db.models.functions import Coalesce, NullIf
 
-from dispatch import area_hold_offs, holds, limits, planner
+from dispatch import area_hold_offs, holds, limits, planner, response, shed
 from dispatch.lifecycle import (
     OPEN_HOLD,
     CommandStatus,
@@ -28,6 +28,7 @@ from dispatch.lifecycle import (
 from dispatch.models import Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
 from fleets import charging
+from fleets.last_known import LARGEST_POWER_KW
 from fleets.models import Bucket, Program, Tactic, Vehicle
 from fleets.providers import throttle
 
@@ -35,6 +36,8 @@ from fleets.providers import throttle
 # silent for longer may have done anything since.
 CHARGING_IS_KNOWN_FOR = timedelta(hours=3)
 UNKNOWN_LIMIT_PERCENT = 100.0
+# Over which hours in events are shared out among customers.
+RECENT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ select
         else 'NaN' end as told_limit_percent,
     coalesce(v.soc_percent, 0) as soc_percent,
     coalesce(e.minimum_charge_percent, %(minimum_percent)s) as minimum_percent,
-    coalesce(nullif(v.power_kw, 0), v.usual_power_kw) as power_kw,
+    v.power_kw as told_power_kw,
     -- Of a car that a limit of ours holds, its own.
     coalesce(
         case when h.our_limit_percent is not null then h.limit_percent end,
@@ -85,10 +88,26 @@ select
     coalesce(h.status, '') as hold,
     -- seen stopped, and given back for nobody's sake
     coalesce(
-        h.held_at is not null and h.restore_reason = %(event_over)s
+        h.held_at is not null and h.restore_reason = any(%(not_needed)s)
         and not (h.tactic = 'limit' and c.kind = 'start'),  -- that has its limit back
         false
     ) as may_stay,
+    coalesce(h.held_at is not null, false) as shown,
+    coalesce(extract(epoch from %(now)s - h.opened_at)::float8, 0) / 3600
+        as hours_held,
+    coalesce(h.soc_percent, v.soc_percent, 0) as soc_before_percent,
+    v.make,
+    coalesce(r.obeyed, 0) as obeyed,
+    coalesce(r.missed, 0) as missed,
+    -- its stop was sent, and either nobody answered or nothing shows it in time
+    coalesce(
+        h.status = 'taking' and not c.is_restore and (
+            c.status = 'unknown' or c.status = 'accepted' and c.reads > 0
+            or c.status = 'queued' and c.attempt > 0
+        ),
+        false
+    ) as missing,
+    coalesce(recent.hours, 0) as recent_hours,
     coalesce(h.power_kw, 0) as held_kw,
     case when h.our_limit_percent is null then 1 else %(limit_calls)s end
         as restore_calls,
@@ -113,9 +132,22 @@ left join dispatch_hold h
         where g.id = h.event_id and g.program_id = %(program)s
     )
 left join lateral (
-    select status, kind, may_have_landed, is_restore from dispatch_command
-    where hold_id = h.id order by id desc limit 1
+    select status, kind, may_have_landed, is_restore, reads, attempt
+    from dispatch_command where hold_id = h.id order by id desc limit 1
 ) c on true
+left join dispatch_response r on r.vehicle_id = v.id
+-- Hours in holds of this week, of all cars of the customer.
+left join fleets_provideraccount a on a.id = v.account_id
+left join (
+    select o.customer_id, sum(extract(epoch from
+        coalesce(d.restoring_at, d.closed_at, %(now)s) - d.opened_at
+    ))::float8 / 3600 as hours
+    from dispatch_hold d
+    join fleets_vehicle w on w.id = d.vehicle_id
+    join fleets_provideraccount o on o.id = w.account_id
+    where d.opened_at >= %(week_ago)s
+    group by o.customer_id
+) recent on recent.customer_id = a.customer_id
 -- Holds of this day, of all programs, whose stop may have reached the car.
 left join (
     select d.vehicle_id, count(*) as holds from dispatch_hold d
@@ -145,9 +177,12 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
     cars = _cars(program, columns, now)
     observed_at = np.array(columns["observed_at"], dtype=float)
     return Snapshot(
-        program=_program(program, now),
+        program=replace(
+            _program(program, now),
+            newest_reading_at=float(observed_at.max(initial=-np.inf)),
+        ),
         cars=cars,
-        events=[_event(event, cars, observed_at) for event in events],
+        events=[_event(program, event, cars, observed_at) for event in events],
         provider=_provider(program, columns["usual_power_kw"]),
     )
 
@@ -202,7 +237,9 @@ def _columns(program: Program, now: datetime) -> Columns:
                 "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
                 "month_reserve": settings.RESTORE_RESERVE_CALLS_PER_MONTH,
                 "open_hold": [str(status) for status in OPEN_HOLD],
-                "event_over": planner.Reason.EVENT_OVER,
+                "not_needed": [planner.Reason.EVENT_OVER, planner.Reason.ENOUGH],
+                "now": now,
+                "week_ago": now - RECENT,
                 "most_holds": program.max_holds_per_day,
                 "midnight": _midnight(program, now),
             },
@@ -231,6 +268,16 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         floats("battery_kwh"),
         floats("usual_power_kw"),
     )
+    usual_kw = floats("usual_power_kw")
+    told_kw = floats("told_power_kw")
+    is_odd = ~np.isnan(told_kw) & ~((told_kw >= 0) & (told_kw <= LARGEST_POWER_KW))
+    power_kw = np.where(is_odd | ~(told_kw > 0), usual_kw, told_kw)
+    held_kw = floats("held_kw")
+    hours_to_full = charging.energy_needed_kwh(
+        floats("soc_before_percent"), floats("limit_percent"), floats("battery_kwh")
+    ) / np.where(held_kw > 0, held_kw, power_kw)
+    _, make = np.unique(np.array(columns["make"], dtype=str), return_inverse=True)
+    make = make.astype(np.int64)
     latest_start = _ready_by(program, columns["ready_by"], now) - hours * 3600.0
     feeder_ids = np.array(columns["feeder_id"], dtype=np.int64)
     return planner.Cars(
@@ -246,7 +293,8 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         limit_percent=floats("told_limit_percent"),
         soc_percent=floats("soc_percent"),
         minimum_percent=floats("minimum_percent"),
-        power_kw=floats("power_kw"),
+        power_kw=power_kw,
+        power_is_odd=is_odd,
         latest_start=np.minimum(latest_start, floats("promised_start")),
         calls_left=np.array(columns["calls_left"], dtype=np.int64),
         debt=_debt(columns),
@@ -255,8 +303,15 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         ),
         feeder_stopped=np.isin(feeder_ids, _stopped_feeders()),
         holds_left=np.array(columns["holds_left"], dtype=np.int64),
-        held_kw=floats("held_kw"),
+        held_kw=held_kw,
         restore_calls=np.array(columns["restore_calls"], dtype=np.int64),
+        make=make,
+        response=response.chances(
+            make, floats("obeyed"), floats("missed"), bools("missing")
+        ),
+        shown=bools("shown"),
+        would_draw_share=shed.would_draw_share(hours_to_full, floats("hours_held")),
+        recent_hours=floats("recent_hours"),
     )
 
 
@@ -338,11 +393,23 @@ def _program(program: Program, now: datetime) -> planner.Program:
         picked_up_kw_last_minute=float(
             sum(kw for kw, why in restored if why == planner.Reason.PICK_UP)
         ),
+        tracking=planner.Tracking(
+            confidence=program.target_confidence_percent / 100.0,
+            maker_outage=program.maker_outage_percent / 100.0,
+            dead_band=program.dead_band_percent / 100.0,
+            let_go_above=program.let_go_above_percent / 100.0,
+            slack_weight=program.slack_weight,
+            kw_weight=program.kw_weight,
+            rotation_weight=program.rotation_weight,
+        ),
     )
 
 
 def _event(
-    event: GridEvent, cars: planner.Cars, observed_at: planner.Floats
+    program: Program,
+    event: GridEvent,
+    cars: planner.Cars,
+    observed_at: planner.Floats,
 ) -> planner.Event:
     n = len(cars.vehicle_id)
     standing = np.full(n, "", dtype="U12")
@@ -374,7 +441,17 @@ def _event(
         standing=standing,
         reason=reason,
         has_news=observed_at > judged_at,
+        clocks_change=_clocks_change(event, ZoneInfo(program.time_zone)),
     )
+
+
+def _clocks_change(event: GridEvent, zone: ZoneInfo) -> bool:
+    """Say whether the clocks change within the event."""
+    before, after = (
+        moment.astimezone(zone).utcoffset()
+        for moment in (event.starts_at, event.ends_at)
+    )
+    return before != after
 
 
 def _aimed(event: GridEvent, cars: planner.Cars) -> planner.Bools:

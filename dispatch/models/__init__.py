@@ -12,6 +12,7 @@ from dispatch.models.records import (
     Change,
     IdempotencyKey,
     LoadSample,
+    Response,
 )
 from dispatch.models.running import (
     Envelope,
@@ -38,6 +39,7 @@ __all__ = [
     "LoadSample",
     "LoopTurn",
     "Participation",
+    "Response",
     "SecondPlace",
     "Sender",
 ]

@@ -15,6 +15,7 @@ from dispatch.planner.shapes import (
     Area,
     Bools,
     Cars,
+    Codes,
     Debt,
     Program,
     Provider,
@@ -32,8 +33,10 @@ def give_back(
 ) -> Iterator[Intents]:
     """Yield restores: those that cannot wait, then by least slack under the bounds."""
     wanted: Bools = np.zeros(cars.n, dtype=bool)
+    beyond: Bools = np.zeros(cars.n, dtype=bool)  # a target
     for aim in aims:
         wanted |= aim.wants
+        beyond |= aim.lets_go
     off = cars.area != Area.NONE
     wanted &= cars.consented & ~off
 
@@ -41,7 +44,8 @@ def give_back(
     for mask, reason in (
         (cars.debt == Debt.LAPSED, Reason.OVERTAKEN),
         (untaken & off, Reason.AREA_OFF),
-        (untaken & ~off & ~wanted, Reason.EVENT_OVER),
+        (untaken & ~off & ~wanted & beyond, Reason.ENOUGH),
+        (untaken & ~off & ~wanted & ~beyond, Reason.EVENT_OVER),
         (untaken & wanted & ~cars.charging, Reason.NOT_CHARGING),
     ):
         yield Intents.of(Act.DROP, np.flatnonzero(mask), reason)
@@ -65,12 +69,13 @@ def give_back(
         program.pick_up_ramp_kw_per_minute, program.picked_up_kw_last_minute
     )
     urgent = picked_up & (pressing | persons)
-    lines = (
+    beyond_or_over = np.where(beyond, code(Reason.ENOUGH), code(Reason.EVENT_OVER))
+    lines: Sequence[tuple[Bools, Reason | Codes, tuple[Bound, ...]]] = (
         (urgent, Reason.PICK_UP, (pick_up,)),
         (picked_up & ~urgent, Reason.PICK_UP, (pick_up, cap, ramp)),
         # People need their cars: the cap, which spares the peak, does not delay them.
         (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, (ramp,)),
-        (taken & ~wanted & ~off & ~at_once, Reason.EVENT_OVER, (cap, ramp)),
+        (taken & ~wanted & ~off & ~at_once, beyond_or_over, (cap, ramp)),
     )
     for line, reason, bounds in lines:
         places = least_slack_first(cars, line)
@@ -78,7 +83,8 @@ def give_back(
         fit = min(bound.admits(kw) for bound in bounds)
         for bound in {cap, ramp, *bounds}:
             bound.add(kw[:fit])
-        yield Intents.of(Act.RESTORE, places[:fit], reason)
+        why = reason if isinstance(reason, Reason) else reason[places[:fit]]
+        yield Intents.of(Act.RESTORE, places[:fit], why)
 
 
 def _owed_now(cars: Cars) -> Bools:
