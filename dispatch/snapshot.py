@@ -30,7 +30,7 @@ from dispatch.planner import Debt
 from fleets import charging
 from fleets.last_known import LARGEST_POWER_KW
 from fleets.models import Bucket, Program, Tactic, Vehicle
-from fleets.providers import throttle
+from fleets.providers import makes, throttle
 
 # A car that charges reports every few percent; one that was charging and has been
 # silent for longer may have done anything since.
@@ -99,14 +99,17 @@ select
     v.make,
     coalesce(r.obeyed, 0) as obeyed,
     coalesce(r.missed, 0) as missed,
-    -- its stop was sent, and either nobody answered or nothing shows it in time
+    -- its stop was sent, and nobody knows what came of it; what was ignored is counted
     coalesce(
         h.status = 'taking' and not c.is_restore and (
-            c.status = 'unknown' or c.status = 'accepted' and c.reads > 0
-            or c.status = 'queued' and c.attempt > 0
+            c.status = 'unknown' or c.status = 'queued' and c.attempt > c.ineffective
         ),
         false
     ) as missing,
+    coalesce(
+        case when h.status = 'taking' and c.status in ('accepted', 'unknown')
+            then extract(epoch from %(now)s - c.answered_at) end::float8, 0
+    ) as waited_seconds,
     coalesce(recent.hours, 0) as recent_hours,
     coalesce(h.power_kw, 0) as held_kw,
     case when h.our_limit_percent is null then 1 else %(limit_calls)s end
@@ -132,7 +135,8 @@ left join dispatch_hold h
         where g.id = h.event_id and g.program_id = %(program)s
     )
 left join lateral (
-    select status, kind, may_have_landed, is_restore, reads, attempt
+    select status, kind, may_have_landed, is_restore, attempt, ineffective,
+        answered_at
     from dispatch_command where hold_id = h.id order by id desc limit 1
 ) c on true
 left join dispatch_response r on r.vehicle_id = v.id
@@ -276,8 +280,11 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
     hours_to_full = charging.energy_needed_kwh(
         floats("soc_before_percent"), floats("limit_percent"), floats("battery_kwh")
     ) / np.where(held_kw > 0, held_kw, power_kw)
-    _, make = np.unique(np.array(columns["make"], dtype=str), return_inverse=True)
-    make = make.astype(np.int64)
+    names, make = np.unique(np.array(columns["make"], dtype=str), return_inverse=True)
+    freshness = [makes.freshness(name).total_seconds() for name in names.tolist()]
+    chances = response.chances(
+        make, floats("obeyed"), floats("missed"), bools("missing")
+    )
     latest_start = _ready_by(program, columns["ready_by"], now) - hours * 3600.0
     feeder_ids = np.array(columns["feeder_id"], dtype=np.int64)
     return planner.Cars(
@@ -305,9 +312,9 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         holds_left=np.array(columns["holds_left"], dtype=np.int64),
         held_kw=held_kw,
         restore_calls=np.array(columns["restore_calls"], dtype=np.int64),
-        make=make,
-        response=response.chances(
-            make, floats("obeyed"), floats("missed"), bools("missing")
+        make=make.astype(np.int64),
+        response=response.unseen(
+            chances, floats("waited_seconds") / np.array(freshness, dtype=float)[make]
         ),
         shown=bools("shown"),
         would_draw_share=shed.would_draw_share(hours_to_full, floats("hours_held")),

@@ -50,7 +50,9 @@ class Line:
         return cls(places, kw, cars.response[places], cars.make[places])
 
     def __getitem__(self, some: slice | Bools) -> Line:
-        return Line(self.places[some], self.kw[some], self.chance[some], self.make[some])
+        return Line(
+            self.places[some], self.kw[some], self.chance[some], self.make[some]
+        )
 
     def __len__(self) -> int:
         return len(self.places)
@@ -124,21 +126,22 @@ class Tally:
         )
 
     def to_spare(self, line: Line, target_kw: float) -> int:
-        """Return how many of a line can go while the target stays sure.
+        """Return how many of a line can go while what is shown meets the target.
 
-        None before the surplus is clear: what goes now may be missed soon.
+        None before the surplus is clear: what goes now may be missed soon. And what no
+        reading has shown lets nobody go: a guess that fails would have to be made good
+        by a second stop.
         """
-        if not self.is_sure_of(target_kw * (1.0 + self.rules.let_go_above)):
+        if self.sure_kw < target_kw * (1.0 + self.rules.let_go_above):
             return 0
-        short = _first(
-            len(line),
-            lambda count: not self.plus(line[:count], sign=-1.0).is_sure_of(target_kw),
-        )
-        fails = short and not self.plus(line[:short], sign=-1.0).is_sure_of(target_kw)
-        return short - 1 if fails else short
+        sure = np.where(line.chance >= 1.0, line.kw, 0.0)
+        left = self.sure_kw - np.cumsum(sure)
+        return int(np.searchsorted(-left, -target_kw * (1.0 - ROUNDING), side="right"))
 
 
-def in_order(cars: Cars, mask: Bools, ends_at: float, calls: Ints, rules: Tracking) -> Ints:
+def in_order(
+    cars: Cars, mask: Bools, ends_at: float, calls: Ints, rules: Tracking
+) -> Ints:
     """Sort cars by who is best taken: slack, kW for a call, and whose turn it is."""
     places = by_number(cars, mask)
     slack_hours = (cars.latest_start[places] - ends_at) / 3600.0

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -19,7 +20,7 @@ from typing import ClassVar
 
 from dispatch import grid_events
 from dispatch.lifecycle import EventKind
-from dispatch.models import GridEvent, LoadSample
+from dispatch.models import GridEvent, Hold, LoadSample
 from fleets import clock
 from fleets.models import Program, Vehicle
 from gridbalance.drills.stage import Drill, Result
@@ -63,7 +64,7 @@ class Held(Result):
     ignoring_cars: int
     down_cars: int
     stops: int
-    starts: int
+    given_back: dict[str, int]  # during the event, by the reason
 
     @property
     def is_good(self) -> bool:
@@ -167,9 +168,7 @@ class HoldTarget(Drill):
 
     # --- What came of it --
 
-    def _judge(
-        self, event: GridEvent, charging: int, ignoring: int, down: int
-    ) -> Held:
+    def _judge(self, event: GridEvent, charging: int, ignoring: int, down: int) -> Held:
         target_kw = event.target_kw or 0.0
         begins, ends = event.starts_at + JUDGED_FROM, event.ends_at
         load = self.truth.load()
@@ -212,8 +211,12 @@ class HoldTarget(Drill):
             ignoring_cars=ignoring,
             down_cars=down,
             stops=kinds.get("stop", 0),
-            starts=kinds.get("start", 0),
+            given_back=self._given_back(event),
         )
+
+    def _given_back(self, event: GridEvent) -> dict[str, int]:
+        reasons = Hold.objects.filter(event=event, restoring_at__lt=event.ends_at)
+        return dict(Counter(reasons.values_list("restore_reason", flat=True)))
 
     def _stopped_kw(self) -> Steps:
         """Return what the cars drew that our stops have really stopped, over time."""

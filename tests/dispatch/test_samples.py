@@ -39,8 +39,7 @@ def sample(events: Sequence[GridEvent], *caution: Caution) -> list[LoadSample]:
 def shares(*events: GridEvent) -> list[tuple[float, float, float]]:
     """Return confirmed, unconfirmed and blind kW of each event."""
     return [
-        (one.confirmed_kw, one.unconfirmed_kw, one.blind_kw)
-        for one in sample(events)
+        (one.confirmed_kw, one.unconfirmed_kw, one.blind_kw) for one in sample(events)
     ]
 
 
