@@ -16,8 +16,8 @@ Ints = NDArray[np.int64]
 # Nobody publishes how often commands fail by make; planners count on 5 to 15 %. One in
 # ten, believed as firmly as ten stops that were seen.
 PRIOR_OBEYED, PRIOR_MISSED = 9.0, 1.0
-# A car is taken to be like its make until it has shown otherwise, which is soon: one that
-# ignores a stop mostly ignores the next.
+# A car is taken to be like its make until it has shown otherwise, which is soon: one
+# that ignores a stop mostly ignores the next.
 MAKE_WEIGHT = 0.5
 # What a make's past counts for against what is missing right now: a cloud that goes
 # down shows in as many stops, whatever it did for years.

@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, FloatField, Func, OuterRef, Q, Sum
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Case, Exists, FloatField, Func, OuterRef, Q, Sum, When
 
 from dispatch import area_hold_offs, holds, limits, planner, response, shed
 from dispatch.lifecycle import (
@@ -165,6 +164,11 @@ where e.id is not null or h.id is not null
 order by v.id
 """
 
+# What a car draws, as far as what it told can be.
+POWER_KW = Case(
+    When(power_kw__gt=0, power_kw__lte=LARGEST_POWER_KW, then="power_kw"),
+    default="usual_power_kw",
+)
 # A fleet of moments as numbers: as datetimes they took most of a quiet turn.
 EPOCH = Func(
     "judged_at",
@@ -274,8 +278,8 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
     )
     usual_kw = floats("usual_power_kw")
     told_kw = floats("told_power_kw")
-    is_odd = ~np.isnan(told_kw) & ~((told_kw >= 0) & (told_kw <= LARGEST_POWER_KW))
-    power_kw = np.where(is_odd | ~(told_kw > 0), usual_kw, told_kw)
+    is_possible = (told_kw > 0) & (told_kw <= LARGEST_POWER_KW)
+    power_kw = np.where(is_possible, told_kw, usual_kw)
     held_kw = floats("held_kw")
     hours_to_full = charging.energy_needed_kwh(
         floats("soc_before_percent"), floats("limit_percent"), floats("battery_kwh")
@@ -301,7 +305,7 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         soc_percent=floats("soc_percent"),
         minimum_percent=floats("minimum_percent"),
         power_kw=power_kw,
-        power_is_odd=is_odd,
+        power_is_told=is_possible,
         latest_start=np.minimum(latest_start, floats("promised_start")),
         calls_left=np.array(columns["calls_left"], dtype=np.int64),
         debt=_debt(columns),
@@ -378,7 +382,7 @@ def _program(program: Program, now: datetime) -> planner.Program:
         Vehicle.objects.enrolled(program)
         .charging()
         .exclude(Exists(owed))
-        .aggregate(kw=Sum(Coalesce(NullIf("power_kw", 0.0), "usual_power_kw")))["kw"]
+        .aggregate(kw=Sum(POWER_KW))["kw"]
     )
     restoring = (
         Hold.objects.filter(event__program=program, status=HoldStatus.RESTORING)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dispatch.planner.intents import Intents
 from dispatch.planner.shapes import Act, Bools, Cars, Debt, Event, Program, Standing
-from dispatch.planner.sight import counting, has_readings, is_blind
+from dispatch.planner.sight import counting, is_blind
 from dispatch.planner.tracking import Line, Tally
 
 # Two-sided 90 %.
@@ -20,12 +20,16 @@ SHED_Z = 1.645
 SHED_COMMON_SHARE = 0.15
 
 
+# Of the cars that charge; some makes never tell what theirs draw.
+UNTOLD_SHARE = 0.1
+
+
 class Caution(StrEnum):
     """Shown on the event's page in these words."""
 
     NO_READINGS = "no car has told its state: nothing more is held"
     BLIND = "readings are too old: nothing more is held"
-    BAD_POWER = "some cars tell no possible power: their usual power counts"
+    BAD_POWER = "many cars tell no power that can be: their usual power counts"
     OUT_OF_REACH = "the target is above what can be held"
     CAP_BELOW = "more charges than the restore cap: cars wait for their latest start"
     CLOCK_CHANGE = "the clocks change during this event: its hours are as posted"
@@ -45,13 +49,14 @@ def cautions(
 ) -> Iterator[Caution]:
     """Yield what is wrong with what an event was decided from, or came to."""
     if event.holding:
-        if not has_readings(cars, event):
-            yield Caution.NO_READINGS
-        elif is_blind(program, cars, event, now):
-            yield Caution.BLIND
+        if is_blind(program, cars, event, now):
+            never = program.newest_reading_at == -np.inf
+            yield Caution.NO_READINGS if never else Caution.BLIND
         elif _is_out_of_reach(program, cars, event, intents):
             yield Caution.OUT_OF_REACH
-    if (event.aimed & cars.consented & cars.power_is_odd).any():
+    charging = event.aimed & cars.consented & cars.charging
+    untold = int((charging & ~cars.power_is_told).sum())
+    if untold > UNTOLD_SHARE * int(charging.sum()):
         yield Caution.BAD_POWER
     is_owed = (cars.owes(Debt.TAKEN) & (event.standing == Standing.CLAIMED)).any()
     if is_owed and program.charging_kw >= program.restore_cap_kw:

@@ -10,7 +10,6 @@ import numpy as np
 from dispatch import limits
 from dispatch.planner.intents import Intents, code
 from dispatch.planner.order import least_slack_first, longest_slack_first
-from dispatch.planner.sight import counting, is_blind
 from dispatch.planner.shapes import (
     MARGIN_SECONDS,
     NO_REASON,
@@ -29,6 +28,7 @@ from dispatch.planner.shapes import (
     Standing,
     Texts,
 )
+from dispatch.planner.sight import counting, is_blind
 from dispatch.planner.tracking import Line, Tally, in_order, surplus
 from dispatch.room import Room
 

@@ -77,14 +77,16 @@ def give_back(
         (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, (ramp,)),
         (taken & ~wanted & ~off & ~at_once, beyond_or_over, (cap, ramp)),
     )
-    for line, reason, bounds in lines:
+    for line, why, bounds in lines:
         places = least_slack_first(cars, line)
         kw = cars.held_kw[places]
         fit = min(bound.admits(kw) for bound in bounds)
         for bound in {cap, ramp, *bounds}:
             bound.add(kw[:fit])
-        why = reason if isinstance(reason, Reason) else reason[places[:fit]]
-        yield Intents.of(Act.RESTORE, places[:fit], why)
+        given = places[:fit]
+        yield Intents.of(
+            Act.RESTORE, given, why if isinstance(why, Reason) else why[given]
+        )
 
 
 def _owed_now(cars: Cars) -> Bools:

@@ -116,7 +116,7 @@ class Cars:
     soc_percent: Floats
     minimum_percent: Floats
     power_kw: Floats  # what it draws, or would
-    power_is_odd: Bools  # it told one that cannot be, so its usual one counts
+    power_is_told: Bools  # by itself, and possible; otherwise its usual one counts
     latest_start: Floats  # still ready by its departure, if it charges from then on
     calls_left: Ints  # this month, beyond the reserve for its restore
     debt: Texts  # Debt

@@ -17,17 +17,13 @@ def counting(cars: Cars, wanted: Bools) -> Bools:
     return counts
 
 
-def has_readings(cars: Cars, event: Event) -> bool:
-    """Say whether any of the cars that an event aims at has ever told its state."""
-    return bool((event.aimed & cars.consented & cars.known).any())
-
-
 def is_blind(program: Program, cars: Cars, event: Event, now: float) -> bool:
     """Say whether too little is known to hold any more."""
-    said = event.aimed & cars.consented & cars.charging & cars.owes(Debt.NONE)
+    asked = event.aimed & cars.consented
+    said = asked & cars.charging & cars.owes(Debt.NONE)
     number = int(said.sum())
     if not number:
-        return not has_readings(cars, event)
+        return not (asked & cars.known).any()
     known = int((said & cars.known).sum())
     is_silent = now - program.newest_reading_at > SILENCE_SECONDS
     return is_silent or known < LEAST_KNOWN_SHARE * number

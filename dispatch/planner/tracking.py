@@ -1,8 +1,8 @@
 """How sure it is that a target is met, and who that takes or lets go.
 
-What no reading has shown yet counts by its chance. One maker's cloud may be down for all
-of its cars at once, so their chances are not independent: each such case is looked at
-for itself (N-1).
+What no reading has shown yet counts by its chance. One maker's cloud may be down for
+all of its cars at once, so their chances are not independent: each such case is looked
+at for itself (N-1).
 """
 
 from __future__ import annotations
@@ -96,8 +96,11 @@ class Tally:
     def chance_of(self, kw: float) -> float:
         """Return how likely it comes to so many kW: in each case, by its likelihood.
 
-        Either every maker answers, or one is down and nothing of its cars comes.
+        Either every maker answers, or one is down and nothing of its cars comes. What
+        is shown suffices by itself, however doubtful the rest.
         """
+        if self.sure_kw >= kw - ROUNDING * max(kw, 1.0):
+            return 1.0
         mean, variance = self.expected_kw, float(self.variance.sum())
         exposed = np.flatnonzero(self.mean_kw > ROUNDING).tolist()
         each = min(self.rules.maker_outage, 1.0 / max(len(exposed), 1))

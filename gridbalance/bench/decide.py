@@ -140,7 +140,7 @@ def _cars(n: int) -> Cars:
         area=np.full(n, "", dtype="U8"),
         feeder_stopped=no,
         holds_left=np.full(n, 2),
-        power_is_odd=no,
+        power_is_told=yes,
         make=some.integers(0, 12, n),
         response=some.uniform(0.7, 1.0, n),
         shown=no,

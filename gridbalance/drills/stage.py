@@ -123,8 +123,8 @@ class Drill:
         self._migrate()
         words: dict[str, object] = {
             "--port": port, "--speed": 0, "--start": STARTS_AT.isoformat(),
-            "--vehicles": 0, "--freshness-scale": self.freshness_scale, "--vehicle-bucket": 0,
-            "--application-bucket": 0,
+            "--vehicles": 0, "--vehicle-bucket": 0, "--application-bucket": 0,
+            "--freshness-scale": self.freshness_scale,
             "--webhook-url": self._web() + "/webhooks/smartcar",
         }  # fmt: skip
         flat = [str(part) for pair in words.items() for part in pair]

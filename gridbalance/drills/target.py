@@ -33,6 +33,7 @@ IGNORING_SHARE = 0.1
 IGNORES = {"accepts-but-ignores": 1.0, "kinds": ["stop"]}
 IS_DOWN = {"maker-outage": 1.0, "unreachable": 1.0}
 SOC_PERCENT, LIMIT_PERCENT = 40.0, 90
+TO_FILL_SHARE = (LIMIT_PERCENT - SOC_PERCENT) / 100
 LEAST_CARS = 1000
 TARGET_SHARE = 0.4  # of what is drawn when the event begins
 LASTS = timedelta(hours=2)
@@ -68,7 +69,7 @@ class Held(Result):
 
     @property
     def is_good(self) -> bool:
-        """Say whether the target was held, and never said to be held when it was not."""
+        """Say whether the target was held, and what was said of it was true."""
         return (
             self.charging_cars >= LEAST_CARS
             and self.minutes_held_share >= HELD_MINUTES_SHARE
@@ -117,10 +118,11 @@ class HoldTarget(Drill):
             hours = draw.uniform(0.6, 3.0) if number % 5 == 0 else draw.uniform(4, 8)
             forms.append(
                 {
-                    "make": MAKES[number % len(MAKES)], "plugged_in": True, "home": True,
+                    "make": MAKES[number % len(MAKES)],
+                    "plugged_in": True, "home": True,
                     "soc_percent": SOC_PERCENT, "limit_percent": LIMIT_PERCENT,
                     "power_kw": power_kw,
-                    "battery_kwh": power_kw * hours * 100 / (LIMIT_PERCENT - SOC_PERCENT),
+                    "battery_kwh": power_kw * hours / TO_FILL_SHARE,
                 }
             )  # fmt: skip
         draw.shuffle(forms)

@@ -36,7 +36,7 @@ GOOD: dict[str, Any] = {
     "area": Area.NONE,
     "feeder_stopped": False,
     "holds_left": 2,
-    "power_is_odd": False,
+    "power_is_told": True,
     "make": 0,
     "response": 1.0,
     "shown": False,
