@@ -113,7 +113,7 @@ def event(program: Program, make_event: Make) -> GridEvent:
     return made
 
 
-def sample(event: GridEvent, minutes: float = 0.0, **values: float) -> LoadSample:
+def sample(event: GridEvent, minutes: float = 0.0, **values: Any) -> LoadSample:
     """Write one sample, so many minutes from NOW."""
     return LoadSample.objects.create(
         event=event,
