@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, Q
 
-from dispatch import alarms, evidence, holds, retry
+from dispatch import alarms, evidence, holds, responses, retry
 from dispatch.evidence import Verdict
 from dispatch.lifecycle import OPEN_HOLD, CommandStatus, HoldStatus
 from dispatch.models import Alarm, Command, Hold
@@ -186,9 +186,10 @@ def _lowering(row: tuple[Any, ...]) -> evidence.Lowering | None:
 
 
 def _stopped(rows: Sequence[_Row], *, now: datetime) -> None:
-    Hold.objects.filter(pk__in=[row.hold_id for row in rows]).move(
+    moved = Hold.objects.filter(pk__in=[row.hold_id for row in rows]).move(
         HoldStatus.HELD, now=now, reason=Verdict.STOPPED, held_at=now
     )
+    responses.count(moved, obeyed=True)
     _confirm_commands(rows, now=now)
 
 
@@ -227,6 +228,10 @@ def _ignored(rows: Sequence[_Row], verdict: Verdict, *, now: datetime) -> None:
     to have come to nothing was the provider's or ours: were it counted, an hour without
     answers would leave the whole fleet to people.
     """
+    responses.count(
+        [row.hold_id for row in rows if row.standing.hold == HoldStatus.TAKING],
+        obeyed=False,
+    )
     again = [row for row in rows if _may_try_again(row)]
     for row in again:
         moved = Command.objects.filter(pk__in=_commands([row]))

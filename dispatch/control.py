@@ -87,7 +87,20 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
         catches.record(intents, seen.cars, now=now)
         polls.queue(program, seen.cars, seen.events, now=now)
         confirmation.watch(program, now=now)
-        samples.sample(events, charging_kw=seen.charging_kw, now=now)
+        samples.sample(
+            events,
+            charging_kw=seen.charging_kw,
+            shed={one.event_id: planner.shed(seen.cars, one) for one in seen.events},
+            cautions={
+                one.event_id: list(
+                    planner.cautions(
+                        seen.program, seen.cars, one, intents, now=now.timestamp()
+                    )
+                )
+                for one in seen.events
+            },
+            now=now,
+        )
     if intents:
         log.info(
             "decided",

@@ -7,7 +7,7 @@ it is aimed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +17,16 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import FloatField, Func, Q
 
-from dispatch import area_hold_offs, event_rules, holds, limits, planner, room
+from dispatch import (
+    area_hold_offs,
+    event_rules,
+    holds,
+    limits,
+    planner,
+    response,
+    room,
+    shed,
+)
 from dispatch.lifecycle import (
     OPEN_HOLD,
     CommandStatus,
@@ -27,10 +36,13 @@ from dispatch.lifecycle import (
 from dispatch.models import Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
 from fleets import charging, habits, last_known
+from fleets.last_known import LARGEST_POWER_KW
 from fleets.models import Bucket, Program, Tactic, Vehicle
-from fleets.providers import throttle
+from fleets.providers import makes, throttle
 
 UNKNOWN_LIMIT_PERCENT = 100.0
+# Over which hours in events are shared out among customers.
+RECENT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ select
         else 'NaN' end as told_limit_percent,
     coalesce(v.soc_percent, 0) as soc_percent,
     coalesce(e.minimum_charge_percent, %(minimum_percent)s) as minimum_percent,
-    coalesce(nullif(v.power_kw, 0), v.usual_power_kw) as power_kw,
+    v.power_kw as told_power_kw,
     -- Of a car that a limit of ours holds, its own.
     coalesce(
         case when h.our_limit_percent is not null then h.limit_percent end,
@@ -89,10 +101,29 @@ select
     coalesce(h.status, '') as hold,
     -- seen stopped, and given back for nobody's sake
     coalesce(
-        h.held_at is not null and h.restore_reason = %(event_over)s
+        h.held_at is not null and h.restore_reason = any(%(not_needed)s)
         and not (h.tactic = 'limit' and c.kind = 'start'),  -- that has its limit back
         false
     ) as may_stay,
+    coalesce(h.held_at is not null, false) as shown,
+    coalesce(extract(epoch from %(now)s - h.opened_at)::float8, 0) / 3600
+        as hours_held,
+    coalesce(h.soc_percent, v.soc_percent, 0) as soc_before_percent,
+    v.make,
+    coalesce(r.obeyed, 0) as obeyed,
+    coalesce(r.missed, 0) as missed,
+    -- its stop was sent, and nobody knows what came of it; what was ignored is counted
+    coalesce(
+        h.status = 'taking' and not c.is_restore and (
+            c.status = 'unknown' or c.status = 'queued' and c.attempt > c.ineffective
+        ),
+        false
+    ) as missing,
+    coalesce(
+        case when h.status = 'taking' and c.status in ('accepted', 'unknown')
+            then extract(epoch from %(now)s - c.answered_at) end::float8, 0
+    ) as waited_seconds,
+    coalesce(recent.hours, 0) as recent_hours,
     coalesce(h.power_kw, 0) as held_kw,
     -- Its start is on the way; a limit that waits for the next plug-in draws nothing.
     coalesce(
@@ -123,9 +154,23 @@ left join dispatch_hold h
         where g.id = h.event_id and g.program_id = %(program)s
     )
 left join lateral (
-    select status, kind, may_have_landed, is_restore from dispatch_command
-    where hold_id = h.id order by id desc limit 1
+    select status, kind, may_have_landed, is_restore, attempt, ineffective,
+        answered_at
+    from dispatch_command where hold_id = h.id order by id desc limit 1
 ) c on true
+left join dispatch_response r on r.vehicle_id = v.id
+-- Hours in holds of this week, of all cars of the customer.
+left join fleets_provideraccount a on a.id = v.account_id
+left join (
+    select o.customer_id, sum(extract(epoch from
+        coalesce(d.restoring_at, d.closed_at, %(now)s) - d.opened_at
+    ))::float8 / 3600 as hours
+    from dispatch_hold d
+    join fleets_vehicle w on w.id = d.vehicle_id
+    join fleets_provideraccount o on o.id = w.account_id
+    where d.opened_at >= %(week_ago)s
+    group by o.customer_id
+) recent on recent.customer_id = a.customer_id
 -- Holds of this day, of all programs, whose stop may have reached the car.
 left join (
     select d.vehicle_id, count(*) as holds from dispatch_hold d
@@ -156,10 +201,13 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
     observed_at = np.array(columns["observed_at"], dtype=float)
     drawn_kw = _drawn_kw(columns, cars)
     return Snapshot(
-        program=_program(program, room.ahead_kw(drawn_kw, cars.charge_seconds), now),
+        program=replace(
+            _program(program, room.ahead_kw(drawn_kw, cars.charge_seconds), now),
+            newest_reading_at=float(observed_at.max(initial=-np.inf)),
+        ),
         cars=cars,
         charging_kw=float(drawn_kw.sum()),
-        events=[_event(event, cars, observed_at) for event in events],
+        events=[_event(program, event, cars, observed_at) for event in events],
         provider=_provider(program, columns["usual_power_kw"]),
     )
 
@@ -221,7 +269,9 @@ def _columns(program: Program, now: datetime) -> Columns:
                 "month_calls": settings.VEHICLE_CALLS_PER_MONTH,
                 "month_reserve": settings.RESTORE_RESERVE_CALLS_PER_MONTH,
                 "open_hold": [str(status) for status in OPEN_HOLD],
-                "event_over": planner.Reason.EVENT_OVER,
+                "not_needed": [planner.Reason.EVENT_OVER, planner.Reason.ENOUGH],
+                "now": now,
+                "week_ago": now - RECENT,
                 "most_holds": program.max_holds_per_day,
                 "midnight": _midnight(program, now),
             },
@@ -261,6 +311,19 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         now=now,
     )
     latest_start = departure - hours * 3600.0
+    usual_kw = floats("usual_power_kw")
+    told_kw = floats("told_power_kw")
+    is_possible = (told_kw > 0) & (told_kw <= LARGEST_POWER_KW)
+    power_kw = np.where(is_possible, told_kw, usual_kw)
+    held_kw = floats("held_kw")
+    hours_to_full = charging.energy_needed_kwh(
+        floats("soc_before_percent"), floats("limit_percent"), floats("battery_kwh")
+    ) / np.where(held_kw > 0, held_kw, power_kw)
+    names, make = np.unique(np.array(columns["make"], dtype=str), return_inverse=True)
+    freshness = [makes.freshness(name).total_seconds() for name in names.tolist()]
+    chances = response.chances(
+        make, floats("obeyed"), floats("missed"), bools("missing")
+    )
     feeder_ids = np.array(columns["feeder_id"], dtype=np.int64)
     return planner.Cars(
         vehicle_id=np.array(columns["vehicle_id"], dtype=np.int64),
@@ -275,7 +338,8 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         limit_percent=floats("told_limit_percent"),
         soc_percent=floats("soc_percent"),
         minimum_percent=floats("minimum_percent"),
-        power_kw=floats("power_kw"),
+        power_kw=power_kw,
+        power_is_told=is_possible,
         latest_start=np.minimum(latest_start, floats("promised_start")),
         calls_left=np.array(columns["calls_left"], dtype=np.int64),
         debt=_debt(columns),
@@ -284,9 +348,16 @@ def _cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         ),
         feeder_stopped=np.isin(feeder_ids, _stopped_feeders()),
         holds_left=np.array(columns["holds_left"], dtype=np.int64),
-        held_kw=floats("held_kw"),
+        held_kw=held_kw,
         charge_seconds=hours * 3600.0,
         restore_calls=np.array(columns["restore_calls"], dtype=np.int64),
+        make=make.astype(np.int64),
+        response=response.unseen(
+            chances, floats("waited_seconds") / np.array(freshness, dtype=float)[make]
+        ),
+        shown=bools("shown"),
+        would_draw_share=shed.would_draw_share(hours_to_full, floats("hours_held")),
+        recent_hours=floats("recent_hours"),
     )
 
 
@@ -350,11 +421,23 @@ def _program(
         picked_up_kw_last_minute=float(
             sum(kw for kw, why in restored if why == planner.Reason.PICK_UP)
         ),
+        tracking=planner.Tracking(
+            confidence=program.target_confidence_percent / 100.0,
+            maker_outage=program.maker_outage_percent / 100.0,
+            dead_band=program.dead_band_percent / 100.0,
+            let_go_above=program.let_go_above_percent / 100.0,
+            slack_weight=program.slack_weight,
+            kw_weight=program.kw_weight,
+            rotation_weight=program.rotation_weight,
+        ),
     )
 
 
 def _event(
-    event: GridEvent, cars: planner.Cars, observed_at: planner.Floats
+    program: Program,
+    event: GridEvent,
+    cars: planner.Cars,
+    observed_at: planner.Floats,
 ) -> planner.Event:
     n = len(cars.vehicle_id)
     standing = np.full(n, "", dtype="U12")
@@ -386,7 +469,17 @@ def _event(
         standing=standing,
         reason=reason,
         has_news=observed_at > judged_at,
+        clocks_change=_clocks_change(event, ZoneInfo(program.time_zone)),
     )
+
+
+def _clocks_change(event: GridEvent, zone: ZoneInfo) -> bool:
+    """Say whether the clocks change within the event."""
+    before, after = (
+        moment.astimezone(zone).utcoffset()
+        for moment in (event.starts_at, event.ends_at)
+    )
+    return before != after
 
 
 def _aimed(event: GridEvent, cars: planner.Cars) -> planner.Bools:

@@ -111,6 +111,27 @@ class ProgramAdmin(ProgramBase):
         "name", "code", "tactic", "time_zone", "ready_by", "departure_quantile",
         "max_event_hours",
     )  # fmt: skip
+    fieldsets = (
+        (None, {
+            "fields": (
+                "code", "name", "time_zone", "tactic", "ready_by",
+                "minimum_charge_percent", "max_event_hours",
+            ),
+        }),
+        ("How targets are met", {
+            "fields": (
+                "target_confidence_percent", "maker_outage_percent",
+                "dead_band_percent", "let_go_above_percent", "slack_weight",
+                "kw_weight", "rotation_weight",
+            ),
+        }),
+        ("Changed by two people, with the envelope", {
+            "fields": (
+                "restore_cap_kw", "restore_ramp_kw_per_minute",
+                "pick_up_ramp_kw_per_minute", "max_holds_per_day",
+            ),
+        }),
+    )  # fmt: skip
     list_filter = ("tactic",)
     search_fields = ("name", "code")
     readonly_fields = (

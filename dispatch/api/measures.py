@@ -100,6 +100,24 @@ MEASURES = (
         [*map(str, RUNNING_EVENT), "pending approval"],
     ),
     Measure(
+        {
+            "gridbalance_stopped_kw": "Measured: what cars drew before their stops that"
+            " a reading shows stopped, by program, in its newest sample",
+            "gridbalance_shed_kw": "An estimate: what those cars would be drawing now",
+        },
+        """
+        select p.code, coalesce(sum(s.confirmed_kw), 0), coalesce(sum(s.shed_kw), 0)
+        from dispatch_gridevent g
+        join fleets_program p on p.id = g.program_id
+        join lateral (
+            select confirmed_kw, shed_kw from dispatch_loadsample
+            where event_id = g.id order by at desc limit 1
+        ) s on true
+        where g.status in ({running}) group by 1
+        """,
+        ("program",),
+    ),
+    Measure(
         {"gridbalance_alarms_open": "Alarms that nobody has cleared, by severity"},
         "select severity, count(*) from dispatch_alarm where cleared_at is null"
         " group by 1",

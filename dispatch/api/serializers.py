@@ -225,10 +225,27 @@ class Load(serializers.Serializer[Any]):
     """What the newest tick saw, in kW."""
 
     at = MomentField()
-    confirmed_kw = serializers.FloatField(help_text="Stopped, and a reading shows it.")
+    confirmed_kw = serializers.FloatField(
+        help_text="Stopped, which is measured: drawn before their stops by cars that a"
+        " reading shows stopped."
+    )
     unconfirmed_kw = serializers.FloatField(help_text="Commanded, not shown yet.")
     blind_kw = serializers.FloatField(help_text="Held, but nothing fresh is known.")
     charging_kw = serializers.FloatField(help_text="Still charging in the program.")
+    shed_kw = serializers.FloatField(
+        allow_null=True,
+        help_text="An estimate: what the confirmed cars would be drawing by now.",
+    )
+    shed_low_kw = serializers.FloatField(
+        allow_null=True, help_text="Of a 90 % interval."
+    )
+    shed_high_kw = serializers.FloatField(
+        allow_null=True, help_text="Of a 90 % interval."
+    )
+    cautions = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What a person must know of these figures, in words.",
+    )
 
 
 class Left(serializers.Serializer[Any]):

@@ -37,6 +37,10 @@ class Sample:
     unconfirmed_kw: float
     blind_kw: float
     target_kw: float | None
+    shed_kw: float | None = None  # estimated, with its interval
+    shed_low_kw: float | None = None
+    shed_high_kw: float | None = None
+    cautions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

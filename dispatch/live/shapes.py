@@ -48,6 +48,9 @@ class Running:
     tone: Tone
     verdict: str
     chart: Chart
+    shed: str  # kW, an estimate; empty: none
+    shed_interval: str
+    cautions: tuple[str, ...]
     has_unconfirmed: bool
     has_blind: bool
     gone: str  # cars that left home after a hold; empty: none

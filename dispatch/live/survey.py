@@ -39,7 +39,8 @@ MET_FROM = 0.98  # of the target
 # The last of each slot; the ORM knows no `distinct on` an expression.
 THINNED = """
 select distinct on (event_id, date_bin(make_interval(secs => %(slot)s), at, %(origin)s))
-    event_id, at, confirmed_kw, unconfirmed_kw, blind_kw, target_kw
+    event_id, at, confirmed_kw, unconfirmed_kw, blind_kw, target_kw,
+    shed_kw, shed_low_kw, shed_high_kw, cautions
 from dispatch_loadsample
 where event_id = any(%(events)s)
 order by event_id, date_bin(make_interval(secs => %(slot)s), at, %(origin)s), at desc
@@ -242,6 +243,9 @@ def _running(
             now=now,
             zone=zone,
         ),
+        shed=_shed(newest)[0],
+        shed_interval=_shed(newest)[1],
+        cautions=tuple(map(sentence, newest.cautions)) if newest else (),
         has_unconfirmed=unconfirmed > 0,
         has_blind=blind > 0,
         gone=_gone(gone),
@@ -265,6 +269,14 @@ def _gone(left: results.Left) -> str:
     return text
 
 
+def _shed(newest: Sample | None) -> tuple[str, str]:
+    """Return the estimate of what is shed, and its interval."""
+    if newest is None or newest.shed_kw is None:
+        return "", ""
+    low, high = newest.shed_low_kw or 0.0, newest.shed_high_kw or 0.0
+    return kilowatts(newest.shed_kw), f"{kilowatts(low)} to {kilowatts(high)}"
+
+
 def _verdict(
     event: GridEvent, newest: Sample | None, now: datetime
 ) -> tuple[shapes.Tone, str]:
@@ -275,9 +287,11 @@ def _verdict(
         return "", "giving back"
     if event.target_kw is None:
         return "", "no target: all that can be held"
-    if newest.confirmed_kw >= event.target_kw * MET_FROM:
+    # What cars would have finished by now is stopped and not shed.
+    met_kw = newest.confirmed_kw if newest.shed_kw is None else newest.shed_kw
+    if met_kw >= event.target_kw * MET_FROM:
         return "", "target met"
-    short = f"{kilowatts(event.target_kw - newest.confirmed_kw)} kW short"
+    short = f"{kilowatts(event.target_kw - met_kw)} kW short"
     if now - event.starts_at < RAMP_UP:
         return "", f"{short}, still ramping"
     return "warning", short

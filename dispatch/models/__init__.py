@@ -15,6 +15,7 @@ from dispatch.models.records import (
     Change,
     IdempotencyKey,
     LoadSample,
+    Response,
     Tally,
 )
 from dispatch.models.running import (
@@ -52,6 +53,7 @@ __all__ = [
     "Poll",
     "QuarterSample",
     "RecurringWindow",
+    "Response",
     "SecondPlace",
     "Sender",
     "Tally",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -35,6 +36,27 @@ class Change(models.Model):
         return f"{self.subject} {self.subject_id}: {self.before} -> {self.after}"
 
 
+class Response(models.Model):
+    """What a car did of what its stops asked; older ones count for less."""
+
+    vehicle = models.OneToOneField(
+        Vehicle, on_delete=models.CASCADE, primary_key=True, related_name="response"
+    )
+    obeyed = models.FloatField(default=0.0)  # a reading showed it stopped
+    missed = models.FloatField(default=0.0)  # a reading showed that it was not
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(obeyed__gte=0, missed__gte=0),
+                name="response_counts_not_negative",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"vehicle {self.vehicle_id}: {self.obeyed:.1f} of its stops obeyed"
+
+
 class LoadSample(models.Model):
     """What an event looked like at one tick, in kW."""
 
@@ -43,10 +65,19 @@ class LoadSample(models.Model):
     )
     at = models.DateTimeField()
     charging_kw = models.FloatField()  # of the program's cars, as last read
-    confirmed_kw = models.FloatField()  # stopped, and a reading shows it
+    # Stopped kW, which is measured: what cars drew before their stops.
+    confirmed_kw = models.FloatField()  # and a reading shows it
     unconfirmed_kw = models.FloatField()  # commanded, not shown yet
     blind_kw = models.FloatField()  # held, but nothing fresh is known of the car
     target_kw = models.FloatField(null=True)
+    # Shed kW, which is an estimate: what the confirmed cars would be drawing by now,
+    # with its 90 % interval.
+    shed_kw = models.FloatField(null=True)
+    shed_low_kw = models.FloatField(null=True)
+    shed_high_kw = models.FloatField(null=True)
+    cautions = ArrayField(
+        models.CharField(max_length=100), default=list, db_default=[], blank=True
+    )  # planner.Caution
 
     class Meta:
         constraints = [

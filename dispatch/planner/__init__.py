@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dispatch.planner.holding import Aim, join, take_further
+from dispatch.planner.cautions import Caution, Shed, cautions, shed
+from dispatch.planner.holding import Aim, join, let_go, take_further
 from dispatch.planner.intents import Intent, Intents
 from dispatch.planner.queueing import queue_up
 from dispatch.planner.restoring import give_back, pressing_cars
@@ -38,6 +39,7 @@ from dispatch.planner.shapes import (
     Reason,
     Standing,
     Texts,
+    Tracking,
 )
 from dispatch.room import Room
 
@@ -50,6 +52,7 @@ __all__ = [
     "Area",
     "Bools",
     "Cars",
+    "Caution",
     "Debt",
     "Event",
     "Floats",
@@ -59,9 +62,13 @@ __all__ = [
     "Program",
     "Provider",
     "Reason",
+    "Shed",
     "Standing",
     "Texts",
+    "Tracking",
+    "cautions",
     "decide",
+    "shed",
 ]
 
 
@@ -78,10 +85,11 @@ def decide(
     opted_out: Bools = np.zeros(cars.n, dtype=bool)  # of any event
     for event in events:
         opted_out |= event.opted_out
-    aims = [Aim.of(event, cars) for event in events if event.holding]
+    aims = [Aim.of(event, cars, program, now) for event in events if event.holding]
     joins = [
         found for aim in aims for found in join(cars, aim, ~(pressing | opted_out))
     ]
+    joins += [found for aim in aims for found in let_go(cars, aim, aims)]
     intents = list(give_back(program, cars, aims, pressing, opted_out))
     intents += joins
     room = Room(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dispatch import limits
 from dispatch.planner.intents import Intents, code
-from dispatch.planner.order import by_number, longest_slack_first
+from dispatch.planner.order import least_slack_first, longest_slack_first
 from dispatch.planner.shapes import (
     MARGIN_SECONDS,
     NO_REASON,
@@ -22,13 +22,14 @@ from dispatch.planner.shapes import (
     Codes,
     Debt,
     Event,
-    Floats,
     Ints,
     Program,
     Reason,
     Standing,
     Texts,
 )
+from dispatch.planner.sight import counting, is_blind
+from dispatch.planner.tracking import Line, Tally, in_order, surplus
 from dispatch.room import Room
 
 TEXTS: Texts = np.array(REASONS, dtype=str)
@@ -41,43 +42,47 @@ class Aim:
     event: Event
     open_to_us: Bools
     wants: Bools  # what it claims, or joins now
-    held_kw: float  # towards its target
+    tally: Tally  # towards its target
+    is_blind: bool
+    lets_go: Bools  # more than its target needs
 
     @classmethod
-    def of(cls, event: Event, cars: Cars) -> Aim:
+    def of(cls, event: Event, cars: Cars, program: Program, now: float) -> Aim:
         """Return where an event stands before anything is decided."""
         asked = event.aimed & ~event.opted_out
         wants = asked & (event.standing == Standing.CLAIMED)
-        # What goes back, for whatever reason, needs a substitute.
-        counts = wants & cars.owes(*ON_HOLD) & (cars.area == Area.NONE)
         return cls(
             event,
             open_to_us=asked & cars.consented & (event.standing != Standing.ENDED),
             wants=wants,
-            held_kw=float(cars.held_kw[by_number(cars, counts)].sum()),
+            # What goes back, for whatever reason, needs a substitute.
+            tally=Tally.of(cars, counting(cars, wants), program.tracking),
+            is_blind=is_blind(program, cars, event, now),
+            lets_go=asked
+            & cars.owes(Debt.TAKEN)
+            & (event.standing == Standing.SPARED)
+            & (event.reason == Reason.ENOUGH),
         )
 
     def is_stopped(self, cars: Cars) -> Bools:
         """Say for which cars the switch is set (n)."""
         return cars.feeder_stopped | self.event.holds_stopped
 
-    def has_enough(self, kw: Floats) -> Bools:
-        """Say of a line of cars, of so many kW each, who comes after the target."""
-        if self.event.target_kw is None:
-            return np.zeros(len(kw), dtype=bool)
-        before = np.cumsum(np.concatenate([[self.held_kw], kw]))[:-1]
-        return np.logical_or.accumulate(before >= self.event.target_kw)
+    def needs(self, line: Line) -> int:
+        """Return how many of a line the target takes; without one, all."""
+        target_kw = self.event.target_kw
+        return len(line) if target_kw is None else self.tally.needed(line, target_kw)
 
-    def take(self, places: Ints, kw: Floats, *, percents: Ints | int = 0) -> Intents:
+    def take(self, line: Line, *, percents: Ints | int = 0) -> Intents:
         """Count cars in: held by limits of so many percent, or with 0 by a stop."""
         event = self.event
-        self.wants[places] = True
-        self.held_kw = float(np.cumsum(np.concatenate([[self.held_kw], kw]))[-1])
+        self.wants[line.places] = True
+        self.tally = self.tally.plus(line)
         why = Reason.ALL if event.target_kw is None else Reason.TARGET
         if not event.holding:
             why = Reason.QUEUED
         return Intents.of(
-            Act.HOLD, places, why, event_id=event.event_id, limit_percent=percents
+            Act.HOLD, line.places, why, event_id=event.event_id, limit_percent=percents
         )
 
     def spare(self, verdicts: Codes, mask: Bools) -> Intents:
@@ -106,16 +111,40 @@ def join(cars: Cars, aim: Aim, may_stay: Bools) -> Iterator[Intents]:
     late = cars.latest_start < aim.event.ends_at + MARGIN_SECONDS
     verdicts = np.full(cars.n, NO_REASON, dtype=np.int8)
     verdicts[aim.is_stopped(cars)] = code(Reason.STOPPED)
+    if aim.is_blind:
+        verdicts[:] = code(Reason.BLIND)
     verdicts[late] = code(Reason.READY_BY)
 
-    line = longest_slack_first(cars, can_join & (verdicts == NO_REASON))
-    enough = aim.has_enough(cars.held_kw[line])
-    verdicts[line[enough]] = code(Reason.ENOUGH)
-    places = line[~enough]
-    yield aim.take(places, cars.held_kw[places])
+    line = Line.of_held(
+        cars, longest_slack_first(cars, can_join & (verdicts == NO_REASON))
+    )
+    needed = aim.needs(line)
+    verdicts[line.places[needed:]] = code(Reason.ENOUGH)
+    yield aim.take(line[:needed])
     going_back = cars.debt == Debt.RESTORING
     verdicts[going_back] = code(Reason.GOING_BACK)
     yield aim.spare(verdicts, (can_join | others & going_back) & ~aim.wants)
+
+
+def let_go(cars: Cars, aim: Aim, aims: Sequence[Aim]) -> Iterator[Intents]:
+    """Yield cars that an event holds beyond its target, least slack first.
+
+    Those whose stop has not left cost nothing and are called off before others.
+    """
+    event = aim.event
+    if event.target_kw is None or aim.is_blind:
+        return
+    can_go = aim.wants & cars.owes(Debt.UNTAKEN, Debt.TAKEN) & (cars.area == Area.NONE)
+    for other in aims:
+        if other is not aim:
+            can_go &= ~other.wants
+    line = least_slack_first(cars, can_go)
+    line = line[np.argsort(cars.debt[line] == Debt.TAKEN, kind="stable")]
+    places = surplus(cars, aim.tally, event.target_kw, line)
+    aim.wants[places] = False
+    aim.lets_go[places] = True
+    aim.tally = aim.tally.plus(Line.of_held(cars, places), sign=-1.0)
+    yield Intents.of(Act.SPARE, places, Reason.ENOUGH, event_id=event.event_id)
 
 
 def take_further(
@@ -129,29 +158,37 @@ def take_further(
     free = aim.open_to_us & cars.owes(Debt.NONE, Debt.LAPSED)
     verdicts = _reasons_to_spare(cars, aim.event)
     verdicts[(verdicts == NO_REASON) & aim.is_stopped(cars)] = code(Reason.STOPPED)
+    if aim.is_blind:
+        verdicts[verdicts == NO_REASON] = code(Reason.BLIND)
     eligible = free & (verdicts == NO_REASON)
     by_limit = _by_limit(program, cars)
     calls = np.where(by_limit, limits.CALLS, 1)
 
-    shared = longest_slack_first(cars, eligible & taken)
+    rules = aim.tally.rules
+    ends_at = aim.event.ends_at
+    # Whoever fits when all are asked for also fits when fewer are taken.
+    fits = taken.copy()
     fresh = longest_slack_first(cars, eligible & ~taken)
-    has_room = room.fits(
-        cars.latest_start[fresh], calls[fresh], ends_at=aim.event.ends_at
+    fits[fresh] = room.fits(cars.latest_start[fresh], calls[fresh], ends_at=ends_at)
+    places = np.concatenate(
+        [
+            in_order(cars, eligible & mask, ends_at, calls, rules)
+            for mask in (taken, ~taken)
+        ]
     )
-    line = np.concatenate([shared, fresh])
-    fits = np.concatenate([np.ones(len(shared), dtype=bool), has_room])
-    enough = aim.has_enough(np.where(fits, cars.power_kw[line], 0.0))
-    verdicts[line] = np.where(enough, code(Reason.ENOUGH), code(Reason.NO_ROOM))
-    places = line[fits & ~enough]
+    line = Line.of_free(cars, places, fits[places])
+    needed = aim.needs(line)
+    verdicts[places[needed:]] = code(Reason.ENOUGH)
+    verdicts[places[:needed]] = code(Reason.NO_ROOM)
+    line = line[:needed][fits[places[:needed]]]
+    places = line.places
     verdicts[places] = NO_REASON
 
     booked = places[~taken[places]]
     room.book(cars.latest_start[booked], calls[booked])
     taken[places] = True
     percents = np.where(by_limit, limits.lowered(cars.soc_percent), 0)
-    yield aim.take(
-        places, cars.power_kw[places], percents=percents[places].astype(np.int64)
-    )
+    yield aim.take(line, percents=percents[places].astype(np.int64))
     yield aim.spare(verdicts, free)
 
 

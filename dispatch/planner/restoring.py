@@ -15,6 +15,7 @@ from dispatch.planner.shapes import (
     Area,
     Bools,
     Cars,
+    Codes,
     Debt,
     Program,
     Provider,
@@ -32,8 +33,10 @@ def give_back(
 ) -> Iterator[Intents]:
     """Yield restores: those that cannot wait, then by least slack under the bounds."""
     wanted: Bools = np.zeros(cars.n, dtype=bool)
+    beyond: Bools = np.zeros(cars.n, dtype=bool)  # a target
     for aim in aims:
         wanted |= aim.wants
+        beyond |= aim.lets_go
     off = cars.area != Area.NONE
     wanted &= cars.consented & ~off
 
@@ -41,7 +44,8 @@ def give_back(
     for mask, reason in (
         (cars.debt == Debt.LAPSED, Reason.OVERTAKEN),
         (untaken & off, Reason.AREA_OFF),
-        (untaken & ~off & ~wanted, Reason.EVENT_OVER),
+        (untaken & ~off & ~wanted & beyond, Reason.ENOUGH),
+        (untaken & ~off & ~wanted & ~beyond, Reason.EVENT_OVER),
         (untaken & wanted & ~cars.charging, Reason.NOT_CHARGING),
     ):
         yield Intents.of(Act.DROP, np.flatnonzero(mask), reason)
@@ -65,14 +69,15 @@ def give_back(
         program.pick_up_ramp_kw_per_minute, program.picked_up_kw_last_minute
     )
     urgent = picked_up & (pressing | persons)
-    lines = (
+    beyond_or_over = np.where(beyond, code(Reason.ENOUGH), code(Reason.EVENT_OVER))
+    lines: Sequence[tuple[Bools, Reason | Codes, bool, tuple[Bound, ...]]] = (
         (urgent, Reason.PICK_UP, False, (pick_up,)),
         (picked_up & ~urgent, Reason.PICK_UP, True, (pick_up, ramp)),
         # People need their cars: the cap, which spares the peak, does not delay them.
         (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, False, (ramp,)),
-        (taken & ~wanted & ~off & ~at_once, Reason.EVENT_OVER, True, (ramp,)),
+        (taken & ~wanted & ~off & ~at_once, beyond_or_over, True, (ramp,)),
     )
-    for line, reason, is_capped, bounds in lines:
+    for line, why, is_capped, bounds in lines:
         places = least_slack_first(cars, line)
         if is_capped:
             places = places[cap.fits(cars.held_kw[places], cars.charge_seconds[places])]
@@ -81,7 +86,9 @@ def give_back(
         cap.add(cars.held_kw[places], cars.charge_seconds[places])
         for bound in {ramp, *bounds}:
             bound.add(cars.held_kw[places])
-        yield Intents.of(Act.RESTORE, places, reason)
+        yield Intents.of(
+            Act.RESTORE, places, why if isinstance(why, Reason) else why[places]
+        )
 
 
 def _owed_now(cars: Cars) -> Bools:

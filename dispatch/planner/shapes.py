@@ -5,7 +5,7 @@ Arrays are as long as the fleet (n), one place a car; times are seconds since 19
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -51,6 +51,7 @@ class Reason(StrEnum):
     REFUSED = "could not be held"  # judged anew when the car has something to say
     GOING_BACK = "being given back"  # for an event before; judged anew when it has it
     STOPPED = "new holds are stopped"
+    BLIND = "too few readings to hold more"
     NO_ROOM = "restore would not fit"
     ENOUGH = "target met without it"
     # let go of before anything was taken
@@ -116,6 +117,7 @@ class Cars:
     soc_percent: Floats
     minimum_percent: Floats
     power_kw: Floats  # what it draws, or would
+    power_is_told: Bools  # by itself, and possible; otherwise its usual one counts
     latest_start: Floats  # still ready by its departure, if it charges from then on
     calls_left: Ints  # this month, beyond the reserve for its restore
     debt: Texts  # Debt
@@ -125,6 +127,12 @@ class Cars:
     area: Texts  # Area
     feeder_stopped: Bools  # the switch of its feeder: no new holds
     holds_left: Ints  # today, before it was held often enough
+    # Towards a target:
+    make: Ints  # numbered from 0
+    response: Floats  # the chance that it does what a stop asks
+    shown: Bools  # a reading has shown it stopped
+    would_draw_share: Floats  # of its held kW, which it would still draw without us
+    recent_hours: Floats  # its customer's in holds, of late
 
     @property
     def n(self) -> int:
@@ -153,6 +161,22 @@ class Event:
     has_news: Bools  # the car reported since it was judged
     # Overnight managed: cars that plug in after its end join those that wait.
     queues: bool = False
+    clocks_change: bool = False  # between its start and its end, where its program is
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How a target is met; shares of 1."""
+
+    confidence: float = 0.9  # with which the target is met
+    maker_outage: float = 0.01  # chance that one maker's cloud is down
+    dead_band: float = 0.01  # of the target; a smaller gap is left
+    let_go_above: float = 0.03  # of the target; a smaller surplus is kept
+    # Who is taken first: points for an hour of slack, for a kW of one call, and off for
+    # an hour in holds of late.
+    slack_weight: float = 1.0
+    kw_weight: float = 0.1
+    rotation_weight: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -168,6 +192,8 @@ class Program:
     restored_kw_last_minute: float
     pick_up_ramp_kw_per_minute: float
     picked_up_kw_last_minute: float
+    tracking: Tracking = field(default_factory=Tracking)
+    newest_reading_at: float = float("inf")  # of any of its cars
 
 
 @dataclass(frozen=True)

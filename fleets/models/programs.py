@@ -42,6 +42,35 @@ class Program(models.Model):
     # Each hold is one stop and one start, which wears relays and patience.
     max_holds_per_day = models.PositiveSmallIntegerField(default=2)
     max_event_hours = models.FloatField(default=4.0)
+    # How targets are met (dispatch/planner.md).
+    target_confidence_percent = models.FloatField(
+        default=90.0, db_default=90.0,
+        help_text="How sure a target is to be met by the cars that are asked.",
+    )  # fmt: skip
+    maker_outage_percent = models.FloatField(
+        default=1.0, db_default=1.0,
+        help_text="How likely a maker's cloud is down when its cars are asked.",
+    )  # fmt: skip
+    dead_band_percent = models.FloatField(
+        default=1.0, db_default=1.0,
+        help_text="Of the target: a smaller gap is not filled.",
+    )  # fmt: skip
+    let_go_above_percent = models.FloatField(
+        default=3.0, db_default=3.0,
+        help_text="Of the target: with more than this above it, cars are given back.",
+    )  # fmt: skip
+    slack_weight = models.FloatField(
+        default=1.0, db_default=1.0,
+        help_text="Who is asked first: points for each hour that a car can wait.",
+    )  # fmt: skip
+    kw_weight = models.FloatField(
+        default=0.1, db_default=0.1,
+        help_text="Who is asked first: points for each kW that a call brings.",
+    )  # fmt: skip
+    rotation_weight = models.FloatField(
+        default=0.25, db_default=0.25,
+        help_text="Who is asked first: points off for each hour in events this week.",
+    )  # fmt: skip
 
     class Meta:
         constraints = [
@@ -64,6 +93,21 @@ class Program(models.Model):
                     max_event_hours__gt=0,
                 ),
                 name="program_restore_rules_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    target_confidence_percent__gt=0,
+                    target_confidence_percent__lt=100,
+                    maker_outage_percent__gte=0,
+                    maker_outage_percent__lte=100,
+                    dead_band_percent__gte=0,
+                    dead_band_percent__lt=100,
+                    let_go_above_percent__gt=0,
+                    slack_weight__gte=0,
+                    kw_weight__gte=0,
+                    rotation_weight__gte=0,
+                ),
+                name="program_tracking_rules_possible",
             ),
         ]
 

@@ -141,6 +141,12 @@ def _cars(n: int) -> Cars:
         area=np.full(n, "", dtype="U8"),
         feeder_stopped=no,
         holds_left=np.full(n, 2),
+        power_is_told=yes,
+        make=some.integers(0, 12, n),
+        response=some.uniform(0.7, 1.0, n),
+        shown=no,
+        would_draw_share=np.ones(n),
+        recent_hours=some.uniform(0.0, 8.0, n),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -39,7 +40,6 @@ from gridbalance.processes import (
     worker,
 )
 
-SPEED = 120.0  # simulated seconds a real one
 STARTS_AT = datetime(2027, 1, 12, 17, 30, tzinfo=UTC)
 MAIN = ("web", "beat", "control", "fanout")
 POWER_KW = 7.0
@@ -86,6 +86,8 @@ class Drill:
     vehicles: int
     per_minute: float
     say: Callable[[str], None]
+    speed: ClassVar[float] = 120.0  # simulated seconds a real one
+    freshness_scale: ClassVar[float] = 0.1  # of the makes' delays
 
     def set_up(self) -> None:
         """Start everything, with a fleet that charges."""
@@ -121,15 +123,15 @@ class Drill:
         self._migrate()
         words: dict[str, object] = {
             "--port": port, "--speed": 0, "--start": STARTS_AT.isoformat(),
-            "--vehicles": 0, "--freshness-scale": 0.1, "--vehicle-bucket": 0,
-            "--application-bucket": 0,
+            "--vehicles": 0, "--vehicle-bucket": 0, "--application-bucket": 0,
+            "--freshness-scale": self.freshness_scale,
             "--webhook-url": self._web() + "/webhooks/smartcar",
         }  # fmt: skip
         flat = [str(part) for pair in words.items() for part in pair]
         self.house.start(manage("simulator", "simulator", *flat))
         self.house.wait_until_answers("simulator", port, "/_sim/clock")
         self._fill()
-        timeline = Timeline(clock.real_now(), STARTS_AT, SPEED)
+        timeline = Timeline(clock.real_now(), STARTS_AT, self.speed)
         scene.set_clock(timeline)
         self.truth.follow(timeline)
         self._enrol()
@@ -165,9 +167,12 @@ class Drill:
             "limit_percent": 90.0, "battery_kwh": 100.0, "power_kw": POWER_KW,
             "home": True,
         }  # fmt: skip
-        for begin in range(0, self.vehicles, CARS_AT_ONCE):
-            count = min(CARS_AT_ONCE, self.vehicles - begin)
-            self.truth.tell("POST", "cars", {"cars": [car] * count})
+        self._add([car] * self.vehicles)
+
+    def _add(self, cars: list[dict[str, Any]]) -> None:
+        for begin in range(0, len(cars), CARS_AT_ONCE):
+            some = cars[begin : begin + CARS_AT_ONCE]
+            self.truth.tell("POST", "cars", {"cars": some})
 
     def _enrol(self) -> None:
         now = clock.now()

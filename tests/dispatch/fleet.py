@@ -37,6 +37,12 @@ GOOD: dict[str, Any] = {
     "area": Area.NONE,
     "feeder_stopped": False,
     "holds_left": 2,
+    "power_is_told": True,
+    "make": 0,
+    "response": 1.0,
+    "shown": False,
+    "would_draw_share": 1.0,
+    "recent_hours": 0.0,
 }
 TYPES = {"debt": "U12", "area": "U8"}
 

@@ -113,7 +113,7 @@ def event(program: Program, make_event: Make) -> GridEvent:
     return made
 
 
-def sample(event: GridEvent, minutes: float = 0.0, **values: float) -> LoadSample:
+def sample(event: GridEvent, minutes: float = 0.0, **values: Any) -> LoadSample:
     """Write one sample, so many minutes from NOW."""
     return LoadSample.objects.create(
         event=event,
@@ -247,6 +247,21 @@ def test_it_leads_with_the_newest_confirmed_figure(event: GridEvent) -> None:
     )  # fmt: skip
     assert (running.window, running.left) == ("16:30 to 18:30 UTC", "1 h 30 min left")
     assert (running.tone, running.verdict) == ("warning", "40.0 kW short")
+
+
+def test_what_is_shed_decides_whether_a_target_is_met(event: GridEvent) -> None:
+    sample(
+        event, 0, confirmed_kw=100.0, shed_kw=80.0, shed_low_kw=70.0, shed_high_kw=90.0,
+        cautions=["some reason"],
+    )  # fmt: skip
+
+    picture = live.picture(NOW)
+
+    (running,) = picture.running
+    assert (running.confirmed, running.verdict) == ("100.0", "20.0 kW short")
+    page = live.render(picture)
+    assert "shed, an estimate: 80.0 kW (70.0 to 90.0)" in page
+    assert "Some reason" in page
 
 
 def test_it_does_not_call_the_ramp_a_shortfall(event: GridEvent) -> None:

@@ -167,11 +167,16 @@ def test_a_car_on_its_way_back_needs_a_substitute() -> None:
     assert decide(fleet, running) == [Intent(Act.HOLD, 1, 1, Reason.TARGET)]
 
 
-def test_a_lower_target_takes_no_more_and_lets_nobody_go() -> None:
-    fleet = cars(ada=held(), ben=held(), free={})
+def test_a_lower_target_takes_no_more_and_gives_the_rest_back() -> None:
+    soon = held(latest_start=NOW + 9 * HOUR)
+    fleet = cars(ada=held(), ben=soon, free={})
     lowered = event(3, standing=[CLAIMED, CLAIMED, NONE], target_kw=7.0)
 
-    assert decide(fleet, lowered) == [Intent(Act.SPARE, 2, 1, Reason.ENOUGH)]
+    assert decide(fleet, lowered) == [
+        Intent(Act.RESTORE, 1, 0, Reason.ENOUGH),
+        Intent(Act.SPARE, 1, 1, Reason.ENOUGH),
+        Intent(Act.SPARE, 2, 1, Reason.ENOUGH),
+    ]
 
 
 def test_a_car_out_of_a_new_aim_goes_back_and_one_in_it_comes() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from dispatch import samples
 from dispatch.lifecycle import EventStatus
 from dispatch.models import GridEvent, Hold, LoadSample, Participation
+from dispatch.planner import Caution, Shed
 from fleets.models import Program
 from tests.factories import HOUR, NOW
 
@@ -24,11 +25,21 @@ def event(program: Program, make_event: Make) -> GridEvent:
     return running
 
 
+def sample(events: Sequence[GridEvent], *caution: Caution) -> list[LoadSample]:
+    """Write samples in which each event has shed 7 to 9 kW."""
+    return samples.sample(
+        events,
+        charging_kw=30.0,
+        shed=dict.fromkeys([one.pk for one in events], Shed(8.0, 7.0, 9.0)),
+        cautions=dict.fromkeys([one.pk for one in events], caution),
+        now=NOW,
+    )
+
+
 def shares(*events: GridEvent) -> list[tuple[float, float, float]]:
     """Return confirmed, unconfirmed and blind kW of each event."""
     return [
-        (one.confirmed_kw, one.unconfirmed_kw, one.blind_kw)
-        for one in samples.sample(events, charging_kw=30.0, now=NOW)
+        (one.confirmed_kw, one.unconfirmed_kw, one.blind_kw) for one in sample(events)
     ]
 
 
@@ -37,7 +48,7 @@ def test_a_sample_is_written_for_each_event(
 ) -> None:
     other = make_event(program, status=EventStatus.RESTORING)
 
-    samples.sample([event, other], charging_kw=30.0, now=NOW)
+    sample([event, other])
 
     first, second = LoadSample.objects.order_by("event_id")
     assert (first.event, first.at, first.charging_kw) == (event, NOW, 30.0)
@@ -46,7 +57,7 @@ def test_a_sample_is_written_for_each_event(
 
 def test_a_second_tick_of_one_moment_adds_nothing(event: GridEvent) -> None:
     for _ in range(2):
-        samples.sample([event], charging_kw=30.0, now=NOW)
+        sample([event])
 
     assert LoadSample.objects.count() == 1
 

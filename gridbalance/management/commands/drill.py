@@ -16,7 +16,9 @@ from django.db import connection
 
 from gridbalance.own_folder import enter
 
-WHAT = ("end-of-main-system", "backup", "upgrade")
+WHAT = ("end-of-main-system", "backup", "upgrade", "hold-target")
+PER_MINUTE = {"hold-target": 600.0}
+USUAL_PER_MINUTE = 240.0
 
 
 class Command(BaseCommand):
@@ -27,7 +29,9 @@ class Command(BaseCommand):
         "for good, give back from the second place, come back and learn. backup: "
         "destroy the database, restore a backup that knows half of what is owed, and "
         "adopt the rest. upgrade: let workers of another revision and of this one work "
-        "side by side. Ends with 0 if all went well."
+        "side by side. hold-target: "
+        "hold a target while a tenth of the cars ignores its stops and a maker is down "
+        "for half an hour, judged by the simulator. Ends with 0 if all went well."
     )
     requires_system_checks = []
 
@@ -35,7 +39,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("what", choices=WHAT)
         add("--vehicles", type=int, default=2000)
-        add("--per-minute", type=float, default=240.0, help="calls by contract")
+        add("--per-minute", type=float, help="calls by contract")
         add("--kills", type=int, default=1, help="of give_back itself")
         add("--from", dest="revision", help="upgrade: what runs before, for git")
         add("--json", action="store_true", help="one JSON object last")
@@ -65,11 +69,15 @@ class Command(BaseCommand):
         # Imported once the folder is entered: they read its settings.
         from gridbalance.drills.backup import Backup
         from gridbalance.drills.main_system import EndOfMainSystem
+        from gridbalance.drills.target import HoldTarget
         from gridbalance.drills.upgrade import Upgrade
 
-        stage = (house, options["vehicles"], options["per_minute"], self._say)
+        per_minute = options["per_minute"] or PER_MINUTE.get(what, USUAL_PER_MINUTE)
+        stage = (house, options["vehicles"], per_minute, self._say)
         if what == "backup":
             return Backup(*stage)
+        if what == "hold-target":
+            return HoldTarget(*stage)
         if what == "upgrade":
             return Upgrade(*stage, revision=options["revision"])
         return EndOfMainSystem(*stage, kills=options["kills"])
