@@ -59,7 +59,7 @@ def cautions(
     if untold > UNTOLD_SHARE * int(charging.sum()):
         yield Caution.BAD_POWER
     is_owed = (cars.owes(Debt.TAKEN) & (event.standing == Standing.CLAIMED)).any()
-    if is_owed and program.charging_kw >= program.restore_cap_kw:
+    if is_owed and program.ahead_kw[0] >= program.restore_cap_kw:
         yield Caution.CAP_BELOW
     if event.clocks_change:
         yield Caution.CLOCK_CHANGE

@@ -38,5 +38,7 @@ def queue_up(
         target_kw=None,
         aimed=event.aimed & cars.charging & behind & ~taken,
     )
-    for part in take_further(program, cars, Aim.of(turn, cars), room, taken):
+    for part in take_further(
+        program, cars, Aim.of(turn, cars, program, now), room, taken
+    ):
         yield part.to(Act.HOLD)

@@ -84,7 +84,7 @@ def of(cars: Evening, course: Course, rules: Rules, debts: Debts) -> Figures:
         hours_to_charged_max=float(charged.max()) if len(charged) else None,
         commands_per_car_max=int((course.stops + course.starts).max(initial=0)),
         starts_per_car_max=int(course.starts.max(initial=0)),
-        target_error_p95=_target_error(course, rules),
+        target_error_p95=_target_error(shed, rules),
     )
 
 
@@ -124,15 +124,12 @@ def _others(debts: Debts) -> Floats:
     return others
 
 
-def _target_error(course: Course, rules: Rules) -> float | None:
-    """Return how far stopped kW is from the target in all but the worst 5 %."""
-    if not rules.target_kw:
+def _target_error(shed_kw: Floats, rules: Rules) -> float | None:
+    """Return how far shed kW is from the target in all but the worst 5 % of steps."""
+    settled = shed_kw[SETTLED_STEPS:]
+    if not rules.target_kw or not len(settled):
         return None
-    begins, ends = rules.window
-    stopped = course.held_kw[begins + SETTLED_STEPS : ends]
-    if not len(stopped):
-        return None
-    off = np.abs(stopped - rules.target_kw) / rules.target_kw
+    off = np.abs(settled - rules.target_kw) / rules.target_kw
     return float(np.percentile(off, 95))
 
 

@@ -72,6 +72,8 @@ class Stage:
             cars.arrives < begins, cars.arrives, cars.arrives + rules.catch_steps
         )
         self.owed_kwh = cars.energy_kwh.copy()
+        # Of a car that nobody stops.
+        self.full_at = cars.arrives + cars.energy_kwh / (cars.power_kw * STEP_HOURS)
         self.debt = np.full(n, str(Debt.NONE), dtype="U12")
         self.standing = np.full(n, str(Standing.NONE), dtype="U12")
         self.reason = np.full(n, "", dtype="U40")
@@ -239,4 +241,10 @@ def _cars(stage: Stage, step: int, places: Ints) -> planner.Cars:
         area=np.full(n, str(Area.NONE), dtype="U8"),
         feeder_stopped=~yes,
         holds_left=1 - stage.stops[places],  # one start a car
+        power_is_told=yes,
+        make=np.zeros(n, dtype=np.int64),
+        response=np.ones(n),
+        shown=yes,
+        would_draw_share=(step < stage.full_at[places]).astype(float),
+        recent_hours=np.zeros(n),
     )
