@@ -37,7 +37,7 @@ from dispatch.models import Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
 from fleets import charging, habits, last_known
 from fleets.last_known import LARGEST_POWER_KW
-from fleets.models import Bucket, Program, Tactic, Vehicle
+from fleets.models import Bucket, Program, RestoreStyle, Tactic, Vehicle
 from fleets.providers import makes, throttle
 
 UNKNOWN_LIMIT_PERCENT = 100.0
@@ -96,6 +96,7 @@ select
     coalesce(e.learnt_departures[%(next_block)s]::float8, 'NaN') as leaves_later_slot,
     coalesce(extract(epoch from v.plugged_in_at)::float8, '-infinity')
         as plugged_in_at,
+    %(overnight)s and e.overnight_consented_at is not null as overnight,
     %(month_calls)s - %(month_reserve)s - case
         when b.month = %(month)s then b.calls_this_month else 0 end as calls_left,
     coalesce(h.status, '') as hold,
@@ -200,6 +201,8 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
     cars = _cars(program, columns, now)
     observed_at = np.array(columns["observed_at"], dtype=float)
     drawn_kw = _drawn_kw(columns, cars)
+    promised = program.restore_within_hours * 3600.0
+    within = np.where(columns["overnight"], np.inf, promised)
     return Snapshot(
         program=replace(
             _program(program, room.ahead_kw(drawn_kw, cars.charge_seconds), now),
@@ -207,7 +210,7 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
         ),
         cars=cars,
         charging_kw=float(drawn_kw.sum()),
-        events=[_event(program, event, cars, observed_at) for event in events],
+        events=[_event(program, event, cars, observed_at, within) for event in events],
         provider=_provider(program, columns["usual_power_kw"]),
     )
 
@@ -272,6 +275,7 @@ def _columns(program: Program, now: datetime) -> Columns:
                 "not_needed": [planner.Reason.EVENT_OVER, planner.Reason.ENOUGH],
                 "now": now,
                 "week_ago": now - RECENT,
+                "overnight": program.restore_style == RestoreStyle.OVERNIGHT,
                 "most_holds": program.max_holds_per_day,
                 "midnight": _midnight(program, now),
             },
@@ -438,6 +442,7 @@ def _event(
     event: GridEvent,
     cars: planner.Cars,
     observed_at: planner.Floats,
+    within_seconds: planner.Floats,
 ) -> planner.Event:
     n = len(cars.vehicle_id)
     standing = np.full(n, "", dtype="U12")
@@ -470,6 +475,7 @@ def _event(
         reason=reason,
         has_news=observed_at > judged_at,
         clocks_change=_clocks_change(event, ZoneInfo(program.time_zone)),
+        back_by=event.ends_at.timestamp() + within_seconds,
     )
 
 

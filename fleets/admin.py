@@ -104,19 +104,23 @@ class VehicleAdmin(VehicleBase):
 class ProgramAdmin(ProgramBase):
     """Programs; what moves load is changed by two people, with the envelope.
 
-    The tactic is chosen here: it says how cars are held, not how many.
+    The tactic and how cars are given back are chosen here: that says how, and when at
+    the latest. How many at once stays with the cap, the ramp and the envelope.
     """
 
     list_display = (
-        "name", "code", "tactic", "time_zone", "ready_by", "departure_quantile",
-        "max_event_hours",
+        "name", "code", "tactic", "restore_style", "restore_within_hours", "time_zone",
+        "ready_by", "departure_quantile", "max_event_hours",
     )  # fmt: skip
     fieldsets = (
         (None, {
             "fields": (
-                "code", "name", "time_zone", "tactic", "ready_by",
+                "code", "name", "time_zone", "tactic", "ready_by", "departure_quantile",
                 "minimum_charge_percent", "max_event_hours",
             ),
+        }),
+        ("How cars are given back", {
+            "fields": ("restore_style", "restore_within_hours"),
         }),
         ("How targets are met", {
             "fields": (
@@ -132,7 +136,7 @@ class ProgramAdmin(ProgramBase):
             ),
         }),
     )  # fmt: skip
-    list_filter = ("tactic",)
+    list_filter = ("tactic", "restore_style")
     search_fields = ("name", "code")
     readonly_fields = (
         "restore_cap_kw", "restore_ramp_kw_per_minute", "pick_up_ramp_kw_per_minute",
@@ -162,6 +166,7 @@ class EnrolmentAdmin(EnrolmentBase):
     readonly_fields = (
         "vehicle", "program", "status", "consented_at", "consent_wording",
         "consent_source", "withdrawn_at", "learnt_departures", "learnt_at",
+        "overnight_consented_at", "overnight_consent_wording",
     )  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -113,12 +113,14 @@ def enrol(
     now: datetime,
     ready_by: Sequence[time | None] = (),
     minimum_charge_percent: float | None = None,
+    overnight_consent_wording: str = "",
 ) -> Enrolment:
     """Record a customer's consent for one car; raise ValidationError.
 
     `consent_wording` is the version of the text agreed to, `consent_source` where that
     was; `ready_by` holds seven local times (None: the program's), Monday first, or
-    nothing. A car takes part in one program at a time.
+    nothing. A car takes part in one program at a time. `overnight_consent_wording` is
+    the text agreed to for being managed overnight; empty: not agreed.
     """
     if len(ready_by) not in {0, 7}:
         raise ValidationError({"ready_by": "One time of day for each weekday."})
@@ -130,6 +132,8 @@ def enrol(
         consent_source=consent_source,
         ready_by=list(ready_by),
         minimum_charge_percent=minimum_charge_percent,
+        overnight_consented_at=now if overnight_consent_wording else None,
+        overnight_consent_wording=overnight_consent_wording,
     )
     with transaction.atomic():
         # Two clicks at once wait for one another here; the second one is refused.

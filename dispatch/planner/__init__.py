@@ -20,7 +20,7 @@ from dispatch.planner.cautions import Caution, Shed, cautions, shed
 from dispatch.planner.holding import Aim, join, let_go, take_further
 from dispatch.planner.intents import Intent, Intents
 from dispatch.planner.queueing import queue_up
-from dispatch.planner.restoring import give_back, pressing_cars
+from dispatch.planner.restoring import give_back, pressing_cars, promised_back
 from dispatch.planner.shapes import (
     ACTS,
     MARGIN_SECONDS,
@@ -81,11 +81,12 @@ def decide(
     now: float,
 ) -> Intents:
     """Return what to do now; `events` in the order in which overlaps are decided."""
-    pressing = pressing_cars(cars, provider, now)
     opted_out: Bools = np.zeros(cars.n, dtype=bool)  # of any event
     for event in events:
         opted_out |= event.opted_out
     aims = [Aim.of(event, cars, program, now) for event in events if event.holding]
+    cars = promised_back(cars, events, aims)
+    pressing = pressing_cars(cars, provider, now)
     joins = [
         found for aim in aims for found in join(cars, aim, ~(pressing | opted_out))
     ]

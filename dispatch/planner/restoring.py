@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from dispatch.planner.shapes import (
     Cars,
     Codes,
     Debt,
+    Event,
     Program,
     Provider,
     Reason,
+    Standing,
 )
 from dispatch.room import Bound, Ceiling
 
@@ -89,6 +92,23 @@ def give_back(
         yield Intents.of(
             Act.RESTORE, places, why if isinstance(why, Reason) else why[places]
         )
+
+
+def promised_back(cars: Cars, events: Sequence[Event], aims: Sequence[Aim]) -> Cars:
+    """Let cars whose events are over start early enough to be back in time.
+
+    The last of a car's events counts, and none while another still wants it.
+    """
+    back_by = np.full(cars.n, -np.inf)
+    for event in events:
+        if not event.holding:
+            claimed = event.standing == Standing.CLAIMED
+            back_by[claimed] = np.maximum(back_by[claimed], event.back_by[claimed])
+    due = (back_by > -np.inf) & (cars.debt == Debt.TAKEN)
+    for aim in aims:
+        due &= ~aim.wants
+    starts = np.where(due, back_by - cars.charge_seconds, np.inf)
+    return replace(cars, latest_start=np.minimum(cars.latest_start, starts))
 
 
 def _owed_now(cars: Cars) -> Bools:

@@ -159,6 +159,8 @@ class Event:
     standing: Texts  # Standing
     reason: Texts  # Reason of that standing
     has_news: Bools  # the car reported since it was judged
+    # Once it is over, what it took of a car is charged again by then; inf: no promise.
+    back_by: Floats
     # Overnight managed: cars that plug in after its end join those that wait.
     queues: bool = False
     clocks_change: bool = False  # between its start and its end, where its program is

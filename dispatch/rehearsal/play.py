@@ -126,11 +126,15 @@ class Stage:
         """Return when each car must start, by what is believed (seconds, n)."""
         hours = self.owed_kwh / self.cars.power_kw
         latest: Floats = self.cars.believed_leaves * STEP_SECONDS - hours * 3600.0
-        held = self.held_at_end & (self.debt == Debt.TAKEN)
-        back = (self.rules.window[1] + self.rules.within_steps) * STEP_SECONDS
-        by = back - hours * 3600.0 + planner.MARGIN_SECONDS
-        latest[held] = np.minimum(latest[held], by[held])
         return latest
+
+    def back_by(self) -> Floats:
+        """Return by when what the event took is charged again (seconds, n).
+
+        Nobody here needs the margin in which a lost command is repeated.
+        """
+        back = (self.rules.window[1] + self.rules.within_steps) * STEP_SECONDS
+        return np.where(self.held_at_end, back + planner.MARGIN_SECONDS, np.inf)
 
 
 def play(cars: Evening, rules: Rules, arrivals: Arrivals | None = None) -> Course:
@@ -177,6 +181,7 @@ def _turn(stage: Stage, step: int, arrivals: Arrivals | None) -> None:
         standing=stage.standing[places],
         reason=stage.reason[places],
         has_news=yes,
+        back_by=stage.back_by()[places],
         queues=stage.rules.managed,
     )
     intents = planner.decide(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from fleets.models.departures import Departure
 from fleets.models.grid import Feeder, Substation
 from fleets.models.people import Customer, CustomerGroup, ProviderAccount, User
-from fleets.models.programs import Enrolment, EnrolmentStatus, Program, Tactic
+from fleets.models.programs import (
+    Enrolment,
+    EnrolmentStatus,
+    Program,
+    RestoreStyle,
+    Tactic,
+)
 from fleets.models.readings import Reading, WebhookDelivery
 from fleets.models.running import Bucket, ProviderToken, SystemClock, VehicleBucket
 from fleets.models.vehicles import Vehicle
@@ -22,6 +28,7 @@ __all__ = [
     "ProviderAccount",
     "ProviderToken",
     "Reading",
+    "RestoreStyle",
     "Substation",
     "SystemClock",
     "Tactic",

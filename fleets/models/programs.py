@@ -18,6 +18,11 @@ class Tactic(models.TextChoices):
     LIMIT = "limit"  # lower the charge limit, set it back
 
 
+class RestoreStyle(models.TextChoices):
+    EVENT_ONLY = "event only"  # back within the program's hours
+    OVERNIGHT = "overnight managed"  # back by the departure, with a consent of its own
+
+
 class Program(models.Model):
     """What a utility offers its customers, with its rules."""
 
@@ -36,6 +41,15 @@ class Program(models.Model):
     # cap), and how fast they may come.
     restore_cap_kw = models.FloatField(null=True, blank=True)
     restore_ramp_kw_per_minute = models.FloatField(default=50.0)
+    restore_style = models.CharField(
+        max_length=20,
+        choices=RestoreStyle.choices,
+        default=RestoreStyle.EVENT_ONLY,
+        db_default=RestoreStyle.EVENT_ONLY,
+    )
+    # From an event's end until what it took is charged again; of a car that consented
+    # to be managed overnight, its departure alone counts.
+    restore_within_hours = models.FloatField(default=4.0, db_default=4.0)
     # After an outage everything starts by itself when the power is back (cold-load
     # pickup), so what we held through it comes later and slower than otherwise.
     pick_up_ramp_kw_per_minute = models.FloatField(default=20.0)
@@ -91,6 +105,7 @@ class Program(models.Model):
                     restore_ramp_kw_per_minute__gt=0,
                     pick_up_ramp_kw_per_minute__gt=0,
                     max_event_hours__gt=0,
+                    restore_within_hours__gt=0,
                 ),
                 name="program_restore_rules_positive",
             ),
@@ -136,6 +151,11 @@ class Enrolment(models.Model):
     consent_wording = models.CharField(max_length=50)  # version of the text agreed to
     consent_source = models.CharField(max_length=50)  # where it was given
     withdrawn_at = models.DateTimeField(null=True, blank=True)
+    # To be charged at any time before its departure: a consent of its own.
+    overnight_consented_at = models.DateTimeField(null=True, blank=True)
+    overnight_consent_wording = models.CharField(
+        max_length=50, blank=True, db_default=""
+    )
     # Seven times of day, Monday first; null means what was learnt, else the program's.
     ready_by = ArrayField(
         models.TimeField(null=True, blank=True), size=7, default=list, blank=True
@@ -164,6 +184,14 @@ class Enrolment(models.Model):
                 condition=Q(status=EnrolmentStatus.ACTIVE, withdrawn_at=None)
                 | Q(status=EnrolmentStatus.WITHDRAWN, withdrawn_at__isnull=False),
                 name="enrolment_withdrawal_has_its_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(overnight_consented_at=None, overnight_consent_wording="")
+                | (
+                    Q(overnight_consented_at__isnull=False)
+                    & ~Q(overnight_consent_wording="")
+                ),
+                name="enrolment_overnight_consent_is_whole",
             ),
             models.CheckConstraint(
                 condition=Q(ready_by__len=0) | Q(ready_by__len=7),

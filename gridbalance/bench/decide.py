@@ -163,6 +163,7 @@ def _event(n: int) -> Event:
         standing=np.full(n, Standing.NONE, dtype="U12"),
         reason=np.full(n, "", dtype="U40"),
         has_news=np.zeros(n, dtype=bool),
+        back_by=np.full(n, NOW + 6 * HOUR),
     )
 
 

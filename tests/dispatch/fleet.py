@@ -75,6 +75,7 @@ def event(n: int, **more: Any) -> Event:
         "standing": np.full(n, "", dtype="U12"),
         "reason": np.full(n, "", dtype="U40"),
         "has_news": np.zeros(n, dtype=bool),
+        "back_by": np.full(n, np.inf),
         **more,
     }
     for name, kind in (("standing", "U12"), ("reason", "U40")):

@@ -15,8 +15,9 @@ from dispatch import snapshot
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Command, Envelope, GridEvent, Hold, Participation
 from dispatch.planner import Debt
+from dispatch.room import AHEAD_SECONDS
 from fleets import habits
-from fleets.models import Bucket, Program, Vehicle, VehicleBucket
+from fleets.models import Bucket, Program, RestoreStyle, Vehicle, VehicleBucket
 from tests.factories import HOUR, NOW
 
 pytestmark = pytest.mark.django_db
@@ -538,3 +539,46 @@ def test_more_cars_cost_no_more_queries(
         make_enrolment(program)
 
     assert queries() == few
+
+
+@pytest.mark.parametrize(
+    ("style", "consent", "hours"),
+    [
+        (RestoreStyle.EVENT_ONLY, False, 3.0),
+        # consent to more than the program does changes nothing
+        (RestoreStyle.EVENT_ONLY, True, 3.0),
+        # the program manages the night, but not of who did not agree to that
+        (RestoreStyle.OVERNIGHT, False, 3.0),
+        (RestoreStyle.OVERNIGHT, True, np.inf),
+    ],
+)
+def test_what_was_taken_is_promised_back(
+    program: Program,
+    ada: Vehicle,
+    event: GridEvent,
+    style: RestoreStyle,
+    consent: bool,
+    hours: float,
+) -> None:
+    Program.objects.update(restore_style=style, restore_within_hours=3.0)
+    program.refresh_from_db()
+    if consent:
+        ada.enrolments.update(
+            overnight_consented_at=NOW, overnight_consent_wording="night-1"
+        )
+
+    (asked,) = take(program).events
+
+    assert asked.back_by.tolist() == [event.ends_at.timestamp() + hours * 3600]
+
+
+def test_load_ahead_ends_when_a_car_will_be_full(
+    program: Program, ada: Vehicle
+) -> None:
+    seen = take(program)
+
+    ahead_kw = seen.program.ahead_kw
+
+    steps = int(np.ceil(seen.cars.charge_seconds[0] / AHEAD_SECONDS))
+    assert 0 < steps < len(ahead_kw)
+    assert (ahead_kw[steps - 1], ahead_kw[steps]) == (7.0, 0.0)

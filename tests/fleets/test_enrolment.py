@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from fleets import enrolment
@@ -190,6 +192,33 @@ def test_it_records_who_agreed_to_what_and_when(
     assert made.status == EnrolmentStatus.ACTIVE
     assert (made.consented_at, made.consent_wording) == (NOW, "2026-01")
     assert made.ready_by == list(ALL_DAYS)
+
+
+def test_the_night_takes_a_consent_of_its_own(
+    program: Program, make_vehicle: Callable[..., Vehicle]
+) -> None:
+    asked: dict[str, Any] = {
+        "program": program,
+        "consent_wording": "2026-01",
+        "consent_source": "web",
+        "now": NOW,
+    }
+
+    plain = enrolment.enrol(make_vehicle(), **asked)
+    managed = enrolment.enrol(
+        make_vehicle(), **asked, overnight_consent_wording="night-1"
+    )
+
+    assert plain.overnight_consented_at is None
+    assert managed.overnight_consented_at == NOW
+    assert managed.overnight_consent_wording == "night-1"
+
+
+def test_consent_to_the_night_is_kept_with_what_was_agreed_to(
+    program: Program, ada: Vehicle
+) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ada.enrolments.update(overnight_consented_at=NOW)
 
 
 @pytest.mark.parametrize(
