@@ -14,7 +14,7 @@ import pytest
 import yaml
 from django.conf import settings
 
-from dispatch.api import measures
+from dispatch.api import measures, questions
 from gridbalance.processes import beat, web, worker
 from tests.test_docs import CHECKOUT, HEADING, read
 
@@ -35,13 +35,13 @@ def test_every_metric_is_in_the_runbook_with_its_labels_and_no_other_is() -> Non
     told = dict(METRIC_ROW.findall(read("docs/runbook.md")))
     labels = {
         name: ",".join(measure.labels)
-        for measure in measures.MEASURES
+        for measure in questions.MEASURES
         for name in measure.metrics
     }
 
     assert told == {
-        **labels, measures.UP[0]: "", measures.FRESHNESS[0]: "make",
-        measures.CATCHES[0]: "make",
+        **labels, questions.UP[0]: "", questions.FRESHNESS[0]: "make",
+        questions.CATCHES[0]: "make",
     }  # fmt: skip
 
 

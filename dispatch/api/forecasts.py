@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from dispatch.api import schema
 from dispatch.api.access import GridAuthentication, MachineOrViewer
 from dispatch.api.filters import ForecastFilter, ForecastPages
-from dispatch.api.serializers import ForecastShape
+from dispatch.api.forecast_shapes import ForecastShape
 from dispatch.api.views import GridView
 from dispatch.models import Forecast
 

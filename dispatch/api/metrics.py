@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dispatch.api import measures
+from dispatch.api import measures, questions
 
 __all__ = ["ExportToDjangoView"]
 
@@ -34,7 +34,7 @@ class RowsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric; without a database only that it is gone."""
-        up = GaugeMetricFamily(*measures.UP)
+        up = GaugeMetricFamily(*questions.UP)
         try:
             families = _families()
         except DatabaseError as error:

@@ -14,6 +14,7 @@ from drf_spectacular.utils import (
     extend_schema,
 )
 
+from dispatch.api.forecast_shapes import ForecastShape
 from dispatch.api.idempotency import HEADER, LONGEST_KEY
 from dispatch.api.problems import CONTENT_TYPE, Problem, problem
 from dispatch.api.serializers import (
@@ -23,7 +24,6 @@ from dispatch.api.serializers import (
     Cancellation,
     EventDetail,
     EventSummary,
-    ForecastShape,
     Lifting,
     NewAreaHoldOff,
     NewEvent,

@@ -13,7 +13,7 @@ from django.db.models import Case, Value, When
 
 from dispatch import area_hold_offs, results
 from dispatch.lifecycle import RUNNING_EVENT, EnvelopeChangeStatus, EventStatus
-from dispatch.live import cars, shapes
+from dispatch.live import cars, shapes, verdicts
 from dispatch.live.chart import Sample, draw
 from dispatch.live.commands import commands
 from dispatch.live.words import clock_time, counted, kilowatts, sentence, span
@@ -33,9 +33,6 @@ COMING_SHOWN, COMING_SHOWN_BESIDE_RUNNING = 5, 2
 MAKES_SHOWN = 3  # of those whose cars plugged in; REST has them all
 # Points of a chart: finer than this the eye cannot see on it.
 CHART_POINTS = 240
-# Before that a shortfall is the ramp at work.
-RAMP_UP = timedelta(minutes=15)
-MET_FROM = 0.98  # of the target
 # The last of each slot; the ORM knows no `distinct on` an expression.
 THINNED = """
 select distinct on (event_id, date_bin(make_interval(secs => %(slot)s), at, %(origin)s))
@@ -208,7 +205,7 @@ def _running(
         else (0.0, 0.0, 0.0)
     )
     full = max(event.target_kw or 0.0, confirmed + unconfirmed + blind, 0.001)
-    tone, verdict = _verdict(event, newest, now)
+    tone, verdict = verdicts.verdict(event, newest, now)
     if restoring:
         began = event.restoring_at or event.ends_at
         left_words = f"giving back for {span(now - began)}"
@@ -243,12 +240,12 @@ def _running(
             now=now,
             zone=zone,
         ),
-        shed=_shed(newest)[0],
-        shed_interval=_shed(newest)[1],
+        shed=verdicts.shed(newest)[0],
+        shed_interval=verdicts.shed(newest)[1],
         cautions=tuple(map(sentence, newest.cautions)) if newest else (),
         has_unconfirmed=unconfirmed > 0,
         has_blind=blind > 0,
-        gone=_gone(gone),
+        gone=verdicts.gone(gone),
         gone_tone="warning" if gone.late else "",
         caught=tuple(
             f"{sentence(one.make.lower())}: {counted(one.cars, 'plug-in')}, half judged"
@@ -257,44 +254,6 @@ def _running(
             for one in caught[:MAKES_SHOWN]
         ),
     )
-
-
-def _gone(left: results.Left) -> str:
-    """Say with what those left that an event held."""
-    if not left.cars:
-        return ""
-    text = f"{counted(left.cars, 'car')} left after a hold, {left.late} late"
-    if left.late:
-        text += f" ({left.late_per_1000:.0f} per 1,000), {left.short_kwh:.1f} kWh short"
-    return text
-
-
-def _shed(newest: Sample | None) -> tuple[str, str]:
-    """Return the estimate of what is shed, and its interval."""
-    if newest is None or newest.shed_kw is None:
-        return "", ""
-    low, high = newest.shed_low_kw or 0.0, newest.shed_high_kw or 0.0
-    return kilowatts(newest.shed_kw), f"{kilowatts(low)} to {kilowatts(high)}"
-
-
-def _verdict(
-    event: GridEvent, newest: Sample | None, now: datetime
-) -> tuple[shapes.Tone, str]:
-    """Say in words how the confirmed figure stands to what was promised."""
-    if newest is None:
-        return "", "no figures yet"
-    if event.status == EventStatus.RESTORING:
-        return "", "giving back"
-    if event.target_kw is None:
-        return "", "no target: all that can be held"
-    # What cars would have finished by now is stopped and not shed.
-    met_kw = newest.confirmed_kw if newest.shed_kw is None else newest.shed_kw
-    if met_kw >= event.target_kw * MET_FROM:
-        return "", "target met"
-    short = f"{kilowatts(event.target_kw - met_kw)} kW short"
-    if now - event.starts_at < RAMP_UP:
-        return "", f"{short}, still ramping"
-    return "warning", short
 
 
 def _coming(

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
-from dispatch.api import measures, metrics
+from dispatch.api import measures, metrics, questions
 from dispatch.models import (
     Alarm,
     Command,
@@ -119,7 +119,7 @@ def test_trouble_is_told_by_its_code_and_codes_do_not_multiply(
     scrape: Make, make_due: Make, make_event: Make
 ) -> None:
     event = make_event()
-    for number in range(measures.MOST_CODES + 5):
+    for number in range(questions.MOST_CODES + 5):
         make_due(event, code=f"code {number}")
     make_due(event, code="code 0", status="unknown")
     make_due(event, code="over", status="failed")
@@ -129,7 +129,7 @@ def test_trouble_is_told_by_its_code_and_codes_do_not_multiply(
     codes = [name for name in told if "in_trouble" in name]
     assert told["gridbalance_commands_in_trouble|code 0|hold"] == 2
     assert told["gridbalance_commands_in_trouble|other|hold"] == 5
-    assert len(codes) == measures.MOST_CODES + 1
+    assert len(codes) == questions.MOST_CODES + 1
 
 
 @pytest.mark.django_db
@@ -260,7 +260,7 @@ def test_a_scrape_asks_once_for_each_measure(scrape: Make) -> None:
         metrics._families()
 
     asked = [query["sql"] for query in queries if "POINT" not in query["sql"]]
-    assert len(asked) == len(measures.MEASURES) + 1  # and the limit of time
+    assert len(asked) == len(questions.MEASURES) + 1  # and the limit of time
 
 
 def test_metrics_survive_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
