@@ -77,7 +77,9 @@ def decide(
     opted_out: Bools = np.zeros(cars.n, dtype=bool)  # of any event
     for event in events:
         opted_out |= event.opted_out
-    aims = [Aim.of(event, cars) for event in events if event.holding]
+    in_vain = (cars.debt == Debt.UNTAKEN) & ~cars.charging
+    leaving = pressing | in_vain | ~cars.consented
+    aims = [Aim.of(event, cars, leaving) for event in events if event.holding]
     joins = [
         found for aim in aims for found in join(cars, aim, ~(pressing | opted_out))
     ]

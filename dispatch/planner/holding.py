@@ -44,12 +44,15 @@ class Aim:
     held_kw: float  # towards its target
 
     @classmethod
-    def of(cls, event: Event, cars: Cars) -> Aim:
-        """Return where an event stands before anything is decided."""
+    def of(cls, event: Event, cars: Cars, leaving: Bools) -> Aim:
+        """Return where an event stands before anything is decided.
+
+        `leaving` says who is let go of, or given back, in this turn whatever it wants:
+        each needs a substitute now, not in the next turn.
+        """
         asked = event.aimed & ~event.opted_out
         wants = asked & (event.standing == Standing.CLAIMED)
-        # What goes back, for whatever reason, needs a substitute.
-        counts = wants & cars.owes(*ON_HOLD) & (cars.area == Area.NONE)
+        counts = wants & cars.owes(*ON_HOLD) & (cars.area == Area.NONE) & ~leaving
         return cls(
             event,
             open_to_us=asked & cars.consented & (event.standing != Standing.ENDED),
