@@ -81,12 +81,18 @@ def decide(
     now: float,
 ) -> Intents:
     """Return what to do now; `events` in the order in which overlaps are decided."""
+    cars = promised_back(cars, events)
+    pressing = pressing_cars(cars, provider, now)
     opted_out: Bools = np.zeros(cars.n, dtype=bool)  # of any event
     for event in events:
         opted_out |= event.opted_out
-    aims = [Aim.of(event, cars, program, now) for event in events if event.holding]
-    cars = promised_back(cars, events, aims)
-    pressing = pressing_cars(cars, provider, now)
+    in_vain = (cars.debt == Debt.UNTAKEN) & ~cars.charging
+    leaving = pressing | in_vain | ~cars.consented
+    aims = [
+        Aim.of(event, cars, program, leaving=leaving, now=now)
+        for event in events
+        if event.holding
+    ]
     joins = [
         found for aim in aims for found in join(cars, aim, ~(pressing | opted_out))
     ]

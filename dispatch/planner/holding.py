@@ -47,16 +47,21 @@ class Aim:
     lets_go: Bools  # more than its target needs
 
     @classmethod
-    def of(cls, event: Event, cars: Cars, program: Program, now: float) -> Aim:
-        """Return where an event stands before anything is decided."""
+    def of(
+        cls, event: Event, cars: Cars, program: Program, *, leaving: Bools, now: float
+    ) -> Aim:
+        """Return where an event stands before anything is decided.
+
+        `leaving` says who is let go of, or given back, in this turn whatever it wants:
+        each needs a substitute now, not in the next turn.
+        """
         asked = event.aimed & ~event.opted_out
         wants = asked & (event.standing == Standing.CLAIMED)
         return cls(
             event,
             open_to_us=asked & cars.consented & (event.standing != Standing.ENDED),
             wants=wants,
-            # What goes back, for whatever reason, needs a substitute.
-            tally=Tally.of(cars, counting(cars, wants), program.tracking),
+            tally=Tally.of(cars, counting(cars, wants & ~leaving), program.tracking),
             is_blind=is_blind(program, cars, event, now),
             lets_go=asked
             & cars.owes(Debt.TAKEN)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from dispatch.planner.holding import Aim, take_further
 from dispatch.planner.intents import Intents
 from dispatch.planner.shapes import Act, Bools, Cars, Debt, Event, Ints, Program
@@ -38,7 +40,7 @@ def queue_up(
         target_kw=None,
         aimed=event.aimed & cars.charging & behind & ~taken,
     )
-    for part in take_further(
-        program, cars, Aim.of(turn, cars, program, now), room, taken
-    ):
+    nobody: Bools = np.zeros(cars.n, dtype=bool)
+    aim = Aim.of(turn, cars, program, leaving=nobody, now=now)
+    for part in take_further(program, cars, aim, room, taken):
         yield part.to(Act.HOLD)

@@ -94,19 +94,20 @@ def give_back(
         )
 
 
-def promised_back(cars: Cars, events: Sequence[Event], aims: Sequence[Aim]) -> Cars:
+def promised_back(cars: Cars, events: Sequence[Event]) -> Cars:
     """Let cars whose events are over start early enough to be back in time.
 
     The last of a car's events counts, and none while another still wants it.
     """
     back_by = np.full(cars.n, -np.inf)
+    due: Bools = cars.debt == Debt.TAKEN
     for event in events:
-        if not event.holding:
-            claimed = event.standing == Standing.CLAIMED
+        claimed = event.standing == Standing.CLAIMED
+        if event.holding:
+            due &= ~(claimed & event.aimed & ~event.opted_out)
+        else:
             back_by[claimed] = np.maximum(back_by[claimed], event.back_by[claimed])
-    due = (back_by > -np.inf) & (cars.debt == Debt.TAKEN)
-    for aim in aims:
-        due &= ~aim.wants
+    due &= back_by > -np.inf
     starts = np.where(due, back_by - cars.charge_seconds, np.inf)
     return replace(cars, latest_start=np.minimum(cars.latest_start, starts))
 

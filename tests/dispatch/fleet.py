@@ -32,7 +32,7 @@ GOOD: dict[str, Any] = {
     "calls_left": 100,
     "debt": Debt.NONE,
     "held_kw": 0.0,
-    "charge_seconds": 3600.0,
+    "charge_seconds": 2 * HOUR,
     "restore_calls": 1,
     "area": Area.NONE,
     "feeder_stopped": False,

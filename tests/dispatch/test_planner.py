@@ -233,6 +233,27 @@ def test_its_departure_outranks_an_event_that_still_holds() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        held(debt=Debt.UNTAKEN),  # it stopped charging before its stop left
+        held(debt=Debt.UNTAKEN, charging=True, consented=False),
+        held(consented=False),
+        held(latest_start=NOW),
+    ],
+)
+def test_who_is_let_go_of_needs_a_substitute_in_the_same_turn(
+    leaves: dict[str, Any],
+) -> None:
+    fleet = cars(ada=leaves, ben={})
+    standing = [Standing.CLAIMED, Standing.NONE]
+
+    found = acts(decide(fleet, event(2, target_kw=7.0, standing=standing)))
+
+    assert found[0][0] in {Act.DROP, Act.RESTORE}
+    assert found[1] == (Act.HOLD, Reason.TARGET)
+
+
 def test_an_opt_out_is_given_back_at_once() -> None:
     fleet = cars(ada=held())
     left = event(1, standing=[Standing.ENDED], opted_out=[True])
