@@ -81,7 +81,6 @@ def decide(
     now: float,
 ) -> Intents:
     """Return what to do now; `events` in the order in which overlaps are decided."""
-    cars = promised_back(cars, events)
     pressing = pressing_cars(cars, provider, now)
     opted_out: Bools = np.zeros(cars.n, dtype=bool)  # of any event
     for event in events:
@@ -97,6 +96,9 @@ def decide(
         found for aim in aims for found in join(cars, aim, ~(pressing | opted_out))
     ]
     joins += [found for aim in aims for found in let_go(cars, aim, aims)]
+    # Only now it is known whom no event wants any more.
+    cars = promised_back(cars, events, aims)
+    pressing = pressing_cars(cars, provider, now)
     intents = list(give_back(program, cars, aims, pressing, opted_out))
     intents += joins
     room = Room(

@@ -94,20 +94,19 @@ def give_back(
         )
 
 
-def promised_back(cars: Cars, events: Sequence[Event]) -> Cars:
+def promised_back(cars: Cars, events: Sequence[Event], aims: Sequence[Aim]) -> Cars:
     """Let cars whose events are over start early enough to be back in time.
 
     The last of a car's events counts, and none while another still wants it.
     """
     back_by = np.full(cars.n, -np.inf)
-    due: Bools = cars.debt == Debt.TAKEN
     for event in events:
-        claimed = event.standing == Standing.CLAIMED
-        if event.holding:
-            due &= ~(claimed & event.aimed & ~event.opted_out)
-        else:
+        if not event.holding:
+            claimed = event.standing == Standing.CLAIMED
             back_by[claimed] = np.maximum(back_by[claimed], event.back_by[claimed])
-    due &= back_by > -np.inf
+    due = (back_by > -np.inf) & (cars.debt == Debt.TAKEN)
+    for aim in aims:
+        due &= ~aim.wants
     starts = np.where(due, back_by - cars.charge_seconds, np.inf)
     return replace(cars, latest_start=np.minimum(cars.latest_start, starts))
 

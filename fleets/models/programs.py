@@ -105,9 +105,13 @@ class Program(models.Model):
                     restore_ramp_kw_per_minute__gt=0,
                     pick_up_ramp_kw_per_minute__gt=0,
                     max_event_hours__gt=0,
-                    restore_within_hours__gt=0,
                 ),
                 name="program_restore_rules_positive",
+            ),
+            # By itself: a form validates a check only if it shows all of its fields.
+            models.CheckConstraint(
+                condition=Q(restore_within_hours__gt=0),
+                name="program_restore_takes_some_time",
             ),
             models.CheckConstraint(
                 condition=Q(

@@ -315,6 +315,22 @@ def test_a_programs_other_rules_can_still_be_changed_there(
     assert (program.max_event_hours, program.restore_ramp_kw_per_minute) == (3.0, 50.0)
 
 
+def test_how_a_program_gives_back_is_chosen_there(
+    program: Program, admin_client: Client
+) -> None:
+    page = reverse("admin:fleets_program_change", args=[program.pk])
+
+    def save(hours: str) -> int:
+        chosen = {"restore_style": "overnight managed", "restore_within_hours": hours}
+        return admin_client.post(page, {**_filled(program), **chosen}).status_code
+
+    # A promise to be back before the event is over is none.
+    assert (save("0"), save("6")) == (200, 302)
+    program.refresh_from_db()
+    assert program.restore_style == "overnight managed"
+    assert program.restore_within_hours == 6.0
+
+
 def test_a_bound_does_not_go_with_its_feeder(make_feeder: Make) -> None:
     fed = make_feeder()
     Envelope.objects.of(None, feeder=fed)

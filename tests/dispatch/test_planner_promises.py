@@ -54,6 +54,12 @@ def test_another_event_that_wants_the_car_keeps_it() -> None:
     assert given_back(past, stopped) == {1: Reason.LATEST_START}
 
 
+def test_an_event_that_begins_as_another_ends_joins_a_promised_car() -> None:
+    past = over(2, back_by=np.full(2, NOW))
+
+    assert given_back(past, event(2, event_id=2)) == {}
+
+
 def test_the_last_of_its_events_counts() -> None:
     first = over(2, back_by=np.full(2, JUST_NOW))
     second = over(2, event_id=2, back_by=np.array([np.inf, JUST_NOW]))

@@ -61,6 +61,9 @@ def questions(draw: st.DrawFn) -> Asked:
     for row in rows:
         owes = row.get("debt", Debt.NONE) != Debt.NONE
         row["held_kw"] = row.get("power_kw", GOOD["power_kw"]) if owes else 0.0
+        # What is learnt is never certain, and only what is held is shown.
+        row["response"] = draw(st.sampled_from([0.3, 0.9]))
+        row["shown"] = row.get("debt") == Debt.TAKEN and draw(st.booleans())
     n = len(rows)
     flags = st.lists(st.sampled_from([False, False, True]), min_size=n, max_size=n)
     one = st.sampled_from([Standing.NONE, Standing.NONE, *Standing])
@@ -163,7 +166,7 @@ def _done(asked: Asked, intents: Intents) -> Asked:
     debt, held_kw = fleet.debt.copy(), fleet.held_kw.copy()
     standing = {one.event_id: one.standing.copy() for one in events}
     reason = {one.event_id: one.reason.copy() for one in events}
-    restored = np.zeros(fleet.n, dtype=bool)
+    restored, shown = np.zeros(fleet.n, dtype=bool), fleet.shown.copy()
     started_kw, picked_up_kw, owed = 0.0, 0.0, list(provider.owed_latest_starts)
     for one in intents:
         place = one.place
@@ -185,6 +188,7 @@ def _done(asked: Asked, intents: Intents) -> Asked:
                 debt[place] = Debt.TAKEN
             elif debt[place] in {Debt.NONE, Debt.LAPSED}:
                 debt[place], held_kw[place] = Debt.UNTAKEN, fleet.power_kw[place]
+                shown[place] = False  # no reading yet
                 owed += [fleet.latest_start[place]] * (2 if one.limit_percent else 1)
     return (
         replace(
@@ -194,7 +198,7 @@ def _done(asked: Asked, intents: Intents) -> Asked:
             restored_kw_last_minute=program.restored_kw_last_minute + started_kw,
             picked_up_kw_last_minute=program.picked_up_kw_last_minute + picked_up_kw,
         ),
-        replace(fleet, debt=debt, held_kw=held_kw),
+        replace(fleet, debt=debt, held_kw=held_kw, shown=shown),
         [
             replace(one, standing=standing[one.event_id], reason=reason[one.event_id])
             for one in events
