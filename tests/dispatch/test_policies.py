@@ -261,12 +261,14 @@ def test_a_program_made_in_the_back_office_begins_with_the_usual_policies(
     client: Client, make_user: Make
 ) -> None:
     client.force_login(make_user("root", is_staff=True, is_superuser=True))
-    form = {
-        "code": "new", "name": "New", "time_zone": "UTC", "tactic": "stop",
-        "ready_by": "07:00", "minimum_charge_percent": "30", "max_event_hours": "4",
-    }  # fmt: skip
+    url = reverse("admin:fleets_program_add")
+    blank = client.get(url).context["adminform"].form
+    filled = {
+        name: blank.get_initial_for_field(field, name)
+        for name, field in blank.fields.items()
+    }
 
-    client.post(reverse("admin:fleets_program_add"), form)
+    client.post(url, {**filled, "code": "new", "name": "New"})
 
     made = Program.objects.get(code="new")
     assert {one.kind: one.notice_hours for one in made.event_policies.all()} == {
