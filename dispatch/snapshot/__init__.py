@@ -1,7 +1,7 @@
 """Observe: rows to the planner's arrays, all of one moment.
 
 Seven queries a program, whatever the number of cars; three more an event, and one if
-it is aimed.
+it is aimed. Under a restore cap, two more while anything is owed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from django.db.models import Q
 
 from dispatch import holds, limits, planner, room
 from dispatch.models import Envelope, GridEvent, Hold
+from dispatch.planner import Debt, Standing
 from dispatch.snapshot import fleet, rows, standings
+from dispatch.snapshot.coming import coming_kw
 from fleets.models import Bucket, Program, Tactic
 from fleets.providers import throttle
 
@@ -39,16 +41,26 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
     drawn_kw = fleet.drawn_kw(columns, cars)
     promised = program.restore_within_hours * 3600.0
     within = np.where(columns["overnight"], np.inf, promised)
+    standing = [
+        standings.of(event, program, cars, observed_at, within) for event in events
+    ]
+    ahead_kw = room.ahead_kw(drawn_kw, cars.charge_seconds)
+    if program.restore_cap_kw is not None and cars.owes(Debt.TAKEN).any():
+        ours = np.zeros(cars.n, dtype=bool)
+        for one in standing:
+            ours |= (one.standing == Standing.CLAIMED) | (
+                one.standing == Standing.ENDED
+            )
+        here_kw = room.ahead_kw(np.where(ours, 0.0, drawn_kw), cars.charge_seconds)
+        ahead_kw += coming_kw(program, here_kw, now=now)
     return Snapshot(
         program=replace(
-            _program(program, room.ahead_kw(drawn_kw, cars.charge_seconds), now),
+            _program(program, ahead_kw, now),
             newest_reading_at=float(observed_at.max(initial=-np.inf)),
         ),
         cars=cars,
         charging_kw=float(drawn_kw.sum()),
-        events=[
-            standings.of(event, program, cars, observed_at, within) for event in events
-        ],
+        events=standing,
         provider=_provider(program, columns["usual_power_kw"]),
     )
 
