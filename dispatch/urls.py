@@ -17,6 +17,7 @@ urlpatterns = [
     path("holds/<int:hold_id>/close", views.close_hold, name="close-hold"),
     path("events/", events.index, name="event-list"),
     path("programs/<int:program_id>/events/new", events.write, name="write-event"),
+    path("events/<int:event_id>/preview", events.preview, name="preview-event"),
     path("events/<int:event_id>/amend", events.amend, name="amend-event"),
     path("events/<int:event_id>/approve", views.approve, name="approve-event"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),

@@ -14,9 +14,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dispatch import grid_events
+from dispatch import preview as foresight
 from dispatch.event_rules import AIMS, EventError, Invalid
 from dispatch.forms import AmendEventForm, EventChangesForm, NewEventForm
 from dispatch.lifecycle import EventKind, EventStatus
+from dispatch.live.words import span
 from dispatch.models import GridEvent, Occurrence
 from dispatch.tasks import tick
 from dispatch.views import confirm, let_operate, let_watch, may_operate
@@ -49,6 +51,30 @@ def index(request: HttpRequest) -> HttpResponse:
             "skipped": skipped.order_by("-on", "-pk")[:SKIPPED_SHOWN],
             "programs": Program.objects.order_by("name"),
             "may_operate": may_operate(request.user),
+            "sheets": ("css/envelopes.css",),
+        },
+    )
+
+
+@login_required
+@require_GET
+def preview(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Show what an event would do if it began now; nothing is written."""
+    let_watch(request)
+    event = get_object_or_404(
+        GridEvent.objects.filter(status__in=AMENDABLE).select_related("program"),
+        pk=event_id,
+    )
+    found = foresight.preview(event, now=clock.now())
+    return render(
+        request,
+        "dispatch/preview.html",
+        {
+            "event": event,
+            "window": _window(event),
+            "aim": _aim(event),
+            "found": found,
+            "takes": span(found.takes),
             "sheets": ("css/envelopes.css",),
         },
     )

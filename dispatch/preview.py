@@ -1,0 +1,167 @@
+"""What an event would do if it began now: the same decision, with nothing written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+from django.db.models import Q
+
+from dispatch import limits, planner, room, snapshot
+from dispatch.models import Envelope, GridEvent
+from dispatch.planner import Act, Floats
+from dispatch.rehearsal import frontier
+from dispatch.rehearsal.evening import NEXT_NOON, STEP_SECONDS, STEPS
+from dispatch.rehearsal.frontier import Point
+from dispatch.snapshot.coming import coming_kw
+from fleets.providers import throttle
+
+# Of a normal distribution: nine in ten lie within so many standard deviations.
+Z_90 = 1.645
+LOOKS_MINUTES = (5, 15, 30)
+# Restore caps to choose from, from the lowest that everybody's departure lets stand.
+CAPS_SHOWN = 5
+# The search reckons with so many cars at most: every so-manieth of a larger fleet.
+MOST_RECKONED = 2_000
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be called, what it would bring, and how fast."""
+
+    cars: int  # that it is aimed at, and that consented
+    called: int
+    spared: tuple[tuple[str, int], ...]  # why, and how many; the most first
+    expected_kw: float  # of those that are called, by their chance to respond
+    low_kw: float  # 90 % interval
+    high_kw: float
+    called_kw: float
+    calls: int
+    takes: timedelta  # until the last call has left
+    kw_after: tuple[tuple[int, float], ...]  # minutes, and the kW expected by then
+    restore: tuple[Point, ...]  # what each cap would cost; late cars per 1,000 called
+    cautions: tuple[str, ...]
+
+
+def preview(event: GridEvent, *, now: datetime) -> Preview:
+    """Decide as if the event began now; write nothing, and call nobody."""
+    seen = snapshot.take(event.program, [event], now=now)
+    begun = replace(seen.events[0], holding=True)
+    intents = planner.decide(
+        seen.program, seen.cars, [begun], seen.provider, now=now.timestamp()
+    )
+    called = intents.to(Act.HOLD)
+    spared = intents.to(Act.SPARE).by_reason()
+    kw = seen.cars.power_kw[called.place]
+    chance = seen.cars.response[called.place]
+    expected, spread = _sum(kw, chance)
+    calls = np.where(called.limit_percent > 0, limits.CALLS, 1)
+    leaves_at = _leaves_after(event, calls, kw, now=now)
+    return Preview(
+        cars=int((begun.aimed & seen.cars.consented).sum()),
+        called=len(called),
+        spared=tuple(
+            sorted(
+                ((str(reason), len(places)) for reason, places in spared.items()),
+                key=lambda one: (-one[1], one[0]),
+            )
+        ),
+        expected_kw=expected,
+        low_kw=max(expected - Z_90 * spread, 0.0),
+        high_kw=min(expected + Z_90 * spread, float(kw.sum())),
+        called_kw=float(kw.sum()),
+        calls=int(calls.sum()),
+        takes=timedelta(seconds=float(leaves_at.max(initial=0.0))),
+        kw_after=tuple(
+            (minutes, float((kw * chance)[leaves_at <= minutes * 60.0].sum()))
+            for minutes in LOOKS_MINUTES
+        ),
+        restore=_frontier(event, seen, begun, called.place, now=now),
+        cautions=tuple(
+            str(one)
+            for one in planner.cautions(
+                seen.program, seen.cars, begun, intents, now=now.timestamp()
+            )
+        ),
+    )
+
+
+def _frontier(
+    of: GridEvent,
+    seen: snapshot.Snapshot,
+    event: planner.Event,
+    called: planner.Ints,
+    *,
+    now: datetime,
+) -> tuple[Point, ...]:
+    """Return what restore caps would cost, were these cars held until the event's end.
+
+    Beside them charge those that are not called and, by the forecast, those to come.
+    """
+    cars, begins = seen.cars, now.timestamp()
+    ends = max(int((event.ends_at - begins) // STEP_SECONDS), 1)
+    every = max(-(-len(called) // MOST_RECKONED), 1)
+    some = called[::every]
+    if not len(some) or ends >= NEXT_NOON:
+        return ()
+    seconds = cars.charge_seconds[some]
+    start_by = np.minimum(
+        cars.latest_start[some] - planner.MARGIN_SECONDS, event.back_by[some] - seconds
+    )
+    leaves = np.clip(
+        (cars.latest_start[some] + seconds - begins) // STEP_SECONDS, 1, STEPS
+    )
+    spared: planner.Bools = np.ones(cars.n, dtype=bool)
+    spared[called] = False
+    others = np.zeros(STEPS)
+    drawn_kw = np.where(spared & cars.charging, cars.power_kw, 0.0)
+    ahead_kw = room.ahead_kw(drawn_kw, cars.charge_seconds)
+    ahead_kw += coming_kw(of.program, ahead_kw, now=now)
+    others[: len(ahead_kw)] = ahead_kw
+    debts = frontier.Debts(
+        ready=np.full(len(some), ends),
+        leaves=leaves.astype(np.int64),
+        owed_kwh=cars.power_kw[some] * seconds / 3600.0 * every,
+        power_kw=cars.power_kw[some] * every,
+        start_by=(start_by - begins) / STEP_SECONDS,
+        until=leaves.astype(np.int64),
+        others_kw=others,
+        ends=ends,
+        spared_late=0,
+    )
+    lowest = frontier.lowest_cap(debts).cap_kw
+    highest = frontier.point(debts, float("inf")).peak_kw
+    caps = np.linspace(lowest, max(highest, lowest), CAPS_SHOWN)
+    return tuple(
+        replace(one, late=one.late / len(some) * 1000.0)
+        for one in frontier.frontier(debts, caps.tolist())
+    )
+
+
+def _sum(kw: Floats, chance: Floats) -> tuple[float, float]:
+    """Return mean and standard deviation of what comes of independent cars (kW)."""
+    variance = float((kw**2 * chance * (1.0 - chance)).sum())
+    return float((kw * chance).sum()), variance**0.5
+
+
+def _leaves_after(
+    event: GridEvent, calls: planner.Ints, kw: Floats, *, now: datetime
+) -> Floats:
+    """Return when each call leaves, from now (s): by the provider, and the envelopes.
+
+    What is kept for restores is not spent on holds.
+    """
+    bucket = throttle.glance(now).application
+    at_once = max(bucket.tokens - throttle.reserve_calls(bucket), 0.0)
+    wait = throttle.duration_of(0, now=now)
+    beyond = np.maximum(np.cumsum(calls) - at_once, 0.0)
+    by_calls = wait.total_seconds() + beyond / throttle.calls_per_minute() * 60.0
+    bounds = Envelope.objects.filter(
+        Q(program=event.program_id) | Q(program=None, feeder=None)
+    ).values_list("max_kw_per_minute", flat=True)
+    kw_per_minute = min(bounds, default=float("inf"))
+    # The first minute's kW may leave at once.
+    minutes = np.maximum(np.ceil(np.cumsum(kw) / kw_per_minute) - 1.0, 0.0)
+    found: Floats = np.maximum(by_calls, minutes * 60.0)
+    return found
