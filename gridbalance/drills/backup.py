@@ -125,10 +125,10 @@ class Backup(Drill):
         return [hold.vehicle.external_id for hold in holds]
 
     def _hold_the_rest(self, wanted: int) -> None:
-        """Let the event ask for everything it can get."""
+        """Aim the event at everybody."""
         event = GridEvent.objects.get()
         grid_events.amend(
-            event, {"target_kw": None}, actor="drill", now=clock.now(), why="drill"
+            event, {"vehicles": []}, actor="drill", now=clock.now(), why="drill"
         )  # fmt: skip
         self._until(
             lambda: Hold.objects.filter(status="held").count() == wanted,

@@ -210,10 +210,11 @@ class Drill:
         """Hold this many cars, or all, and wait until the newest sheet knows it."""
         now = clock.now()
         wanted = count or self.vehicles
+        cars = list(Vehicle.objects.order_by("pk")[:count]) if count else []
         grid_events.schedule(
             Program.objects.get(), kind=EventKind.TEST, starts_at=now,
             ends_at=now + timedelta(hours=4),
-            target_kw=count * POWER_KW if count else None, feeders=(), vehicles=(),
+            target_kw=None, feeders=(), vehicles=cars,
             priority=0, reason="drill", signal=None, actor="drill", now=now,
         )  # fmt: skip
         self.say("The event begins.")

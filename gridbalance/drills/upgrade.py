@@ -82,7 +82,7 @@ class Upgrade(Drill):
         senders = Sender.objects.count()
         event = GridEvent.objects.get()
         grid_events.amend(
-            event, {"target_kw": None}, actor="drill", now=clock.now(), why="drill"
+            event, {"vehicles": []}, actor="drill", now=clock.now(), why="drill"
         )
         for name in MAIN:
             self.house.stop(name)
