@@ -156,10 +156,13 @@ def steal(evening: Evening) -> None:
 # --- The bug ---
 
 
+@transaction.atomic
 def want_everything(evening: Evening) -> int:
     """Write holds and stops for all cars, as no code of ours does; return how many."""
     now = clock.now()
-    event = evening.events.get()
+    event = evening.events.select_for_update(no_key=True).get()
+    # Without this lie the loop would call off what its target does not need.
+    GridEvent.objects.filter(pk=event.pk).update(target_kw=None)
     free = Vehicle.objects.filter(external_id__in=evening.ids.values()).exclude(
         holds__in=Hold.objects.open()
     )
