@@ -7,8 +7,6 @@ from threading import Event as Signal
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from dispatch import claims, control, holds, planner
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
@@ -17,6 +15,7 @@ from dispatch.planner import Intents
 from fleets.models import Bucket, Program, Vehicle
 from tests.dispatch.together import at_once
 from tests.factories import HOUR, NOW
+from tests.statements import statements
 
 Make = Callable[..., Any]
 at_the_same_time = pytest.mark.django_db(transaction=True)
@@ -173,9 +172,9 @@ def test_a_start_waits_for_a_stop_that_leaves_while_a_turn_decides(
 @pytest.fixture
 def queries_of(event: GridEvent) -> Iterator[Callable[[], int]]:
     def count() -> int:
-        with CaptureQueriesContext(connection) as captured:
+        with statements() as asked:
             control.turn(now=NOW)
-        return len([q for q in captured if "SAVEPOINT" not in q["sql"]])
+        return len(asked)
 
     yield count
 

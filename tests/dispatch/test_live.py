@@ -14,7 +14,6 @@ import pytest
 import redis
 from asgiref.sync import async_to_sync
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from dispatch import live
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
@@ -35,6 +34,7 @@ from dispatch.models import (
 from fleets import clock
 from fleets.models import Bucket, Program, Vehicle
 from tests.factories import HOUR, NOW
+from tests.statements import statements
 
 UTC_ZONE = ZoneInfo("UTC")
 MINUTE = timedelta(minutes=1)
@@ -546,13 +546,13 @@ def test_its_queries_do_not_grow_with_the_fleet(
 ) -> None:
     sample(event)
     make_part(event, hold=HoldStatus.TAKING, command=CommandStatus.QUEUED)
-    with CaptureQueriesContext(connection) as few:
+    with statements() as few:
         live.picture(NOW)
 
     for _ in range(15):
         make_part(event, hold=HoldStatus.TAKING, command=CommandStatus.QUEUED)
         make_part(event)
-    with CaptureQueriesContext(connection) as many:
+    with statements() as many:
         live.render(live.picture(NOW))
 
     assert len(few) == len(many) == 19

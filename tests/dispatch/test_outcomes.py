@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from dispatch import outcomes
 from dispatch.jobs import Job
@@ -34,6 +32,7 @@ from fleets.providers.base import (
 )
 from tests.dispatch.senders import application, claim, make_due, make_sender
 from tests.factories import HOUR, NOW
+from tests.statements import statements
 
 __all__ = ["application", "make_due"]  # fixtures
 
@@ -406,9 +405,9 @@ def test_more_outcomes_cost_no_more_queries(
         sender = make_sender()
         jobs = claim(sender)
         clock.timeline()  # read now, not while queries are counted
-        with CaptureQueriesContext(connection) as captured:
+        with statements() as asked:
             end(result, *jobs, sender=sender)
         Command.objects.update(due_at=NOW + HOUR)
-        return len(captured)
+        return len(asked)
 
     assert queries(1) == queries(4)

@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from dispatch import claims, results
 from dispatch.lifecycle import EventStatus
@@ -18,6 +16,7 @@ from fleets.providers.base import Report
 from tests.dispatch.conftest import House
 from tests.dispatch.senders import make_due, make_sender
 from tests.factories import HOUR, NOW
+from tests.statements import statements
 
 __all__ = ["make_due"]
 
@@ -247,9 +246,9 @@ def test_a_turn_asks_the_same_for_any_number_of_silent_cars(
         )
         Poll.objects.all().delete()
         house.turn()  # judged once
-        with CaptureQueriesContext(connection) as captured:
+        with statements() as asked:
             house.turn()
-        return len(captured)
+        return len(asked)
 
     assert queries(1) == queries(10)
     assert Poll.objects.count() == 12

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from dispatch import snapshot
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
@@ -19,6 +17,7 @@ from dispatch.room import AHEAD_SECONDS
 from fleets import habits
 from fleets.models import Bucket, Program, RestoreStyle, Vehicle, VehicleBucket
 from tests.factories import HOUR, NOW
+from tests.statements import statements
 
 pytestmark = pytest.mark.django_db
 
@@ -527,11 +526,9 @@ def test_more_cars_cost_no_more_queries(
     program: Program, event: GridEvent, make_enrolment: Make
 ) -> None:
     def queries() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with statements() as asked:
             take(program)
-        return len(captured)
+        return len(asked)
 
     make_enrolment(program)
     few = queries()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
 from dispatch.api import measures, metrics, questions
@@ -27,6 +26,7 @@ from fleets import clock, partitions
 from fleets.models import Bucket, ProviderToken, Vehicle, WebhookDelivery
 from tests.dispatch.senders import make_due
 from tests.factories import HOUR, NOW
+from tests.statements import statements
 
 __all__ = ["make_due"]
 
@@ -256,10 +256,9 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.django_db
 def test_a_scrape_asks_once_for_each_measure(scrape: Make) -> None:
-    with CaptureQueriesContext(connection) as queries:
+    with statements() as asked:
         metrics._families()
 
-    asked = [query["sql"] for query in queries if "POINT" not in query["sql"]]
     assert len(asked) == len(questions.MEASURES) + 2  # the limit of time, catches
 
 
