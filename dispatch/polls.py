@@ -110,8 +110,9 @@ def _wanted(cars: Cars, events: Sequence[Event]) -> Bools:
     """Say whom an event would judge anew, did we know that they charge (n)."""
     aimed: Bools = np.zeros(cars.n, dtype=bool)
     for event in events:
-        if event.holding and not event.holds_stopped:
-            aimed |= event.aimed & ~event.opted_out & (event.standing != Standing.ENDED)
+        if not event.holds_stopped:
+            judged = event.aimed if event.holding else event.aimed & event.queues
+            aimed |= judged & ~event.opted_out & (event.standing != Standing.ENDED)
     charges = cars.known & cars.charging
     return aimed & cars.consented & cars.owes(Debt.NONE) & ~charges
 

@@ -91,6 +91,10 @@ class Ceiling:
             line = behind if stop else behind[steps[behind] < steps[behind[0]]]
         return found
 
+    def is_exceeded(self) -> bool:
+        """Say whether more is drawn at any time."""
+        return bool((self._kw > self._most_kw).any())
+
     def add(self, kw: Floats, seconds: Floats) -> None:
         """Count cars, each of so many kW for so long."""
         self._kw = self._kw + ahead_kw(kw, seconds)

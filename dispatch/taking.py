@@ -9,7 +9,7 @@ holds in it. A car that another program took meanwhile is found by its open hold
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy as np
 from dispatch.planner import REASONS, Cars, Intents
 from fleets.transactions import bulk_cursor
 
+# A stop that did not leave in this time is decided anew.
+QUEUED_LASTS = timedelta(minutes=15)
 # A car that is owed already keeps that hold: it knows the state from before the first
 # event. `opened` becomes visible to the next statement, which claims.
 OPEN = """
@@ -54,7 +56,10 @@ with wanted as (
     )
     select o.vehicle_id, o.id, o.event_id, g.version,
         case when o.our_limit_percent is null then 'stop' else 'set limit' end,
-        o.our_limit_percent, false, 'queued', 0, 0, %(now)s, %(now)s, g.ends_at,
+        o.our_limit_percent, false, 'queued', 0, 0, %(now)s, %(now)s,
+        -- After the event: of a car that waits for its turn.
+        case when g.status = 'active' then g.ends_at
+            else %(now)s + %(queued_lasts)s end,
         false, 0, '', ''
     from opened o
     join dispatch_gridevent g on g.id = o.event_id
@@ -110,6 +115,7 @@ def hold(intents: Intents, cars: Cars, *, now: datetime) -> None:
                 "latest_starts": cars.latest_start[opening.place].tolist(),
                 # none: by a stop
                 "limits": [one or None for one in opening.limit_percent.tolist()],
+                "queued_lasts": QUEUED_LASTS,
                 "now": now,
             },
         )

@@ -5,6 +5,8 @@ The claim asks it, and whoever is about to send asks it again.
 
 from __future__ import annotations
 
+from dispatch.planner import Reason
+
 # These stand beside `c`, a command, `g`, its event, and `v`, its car. What is mostly
 # empty is looked at once for all of them, before it is asked about each.
 
@@ -30,13 +32,22 @@ exists (select from dispatch_envelope where holds_stopped_at is not null) and ex
         and (s.feeder_id is null or s.feeder_id = v.feeder_id)
 )
 """
+# The event is over, and gives back; the car waits for its turn, which is a consent of
+# its own.
+QUEUES = f"""
+    g.status = 'restoring' and g.cancelled_at is null and coalesce((
+        select q.reason = '{Reason.QUEUED}' from dispatch_hold q where q.id = c.hold_id
+    ), false)
+"""  # noqa: S608  (constant text)
 # A command that takes is still wanted.
 WANTED = f"""
-    c.deadline_at > %(now)s
-    and g.status = 'active' and g.version = c.event_version and g.ends_at > %(now)s
+    c.deadline_at > %(now)s and g.version = c.event_version
+    and (g.status = 'active' and g.ends_at > %(now)s or {QUEUES})
     -- Each by one look into a unique index; as `exists` they are joined to all cars.
     and coalesce((
-        select e.program_id = g.program_id from fleets_enrolment e
+        select e.program_id = g.program_id
+            and (g.status = 'active' or e.overnight_consented_at is not null)
+        from fleets_enrolment e
         where e.vehicle_id = c.vehicle_id and e.status = 'active'
     ), false)
     and coalesce((

@@ -22,6 +22,8 @@ from gridbalance.demo.truth import Call, Truth
 CLOCK_SLACK = timedelta(seconds=1.25)
 # Stops of a car and hold: one that counts and three that it ignored.
 MOST_ATTEMPTS_THAT_LANDED = 4
+# A car that joins those that wait after an event is stopped at once, or not at all.
+QUEUED_LASTS = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Evidence:
     calls: list[Call]
     cars: dict[str, dict[str, Any]]
     summary: dict[str, Any]
+    overnight: set[str]  # whose customers ever consented to be managed overnight
     slack: timedelta
 
     def holds_of(self) -> dict[str, list[Hold]]:
@@ -136,6 +139,11 @@ def collect(
         calls=calls,
         cars=cars,
         summary=truth.get("summary"),
+        overnight=set(
+            Enrolment.objects.filter(overnight_consented_at__isnull=False).values_list(
+                "vehicle__external_id", flat=True
+            )
+        ),
         slack=more_slack + CLOCK_SLACK * max(speed, 1.0),
     )
 
@@ -276,12 +284,20 @@ def no_stale_command(seen: Evidence) -> Iterator[str]:
                 for at in (event.ends_at, event.restoring_at, event.cancelled_at)
                 if at is not None
             )
+            if _queues(hold, event) and car in seen.overnight:
+                over_at = hold.opened_at + QUEUED_LASTS
             if call.at > over_at + seen.slack:
                 yield f"{call.kind} of {car} at {call.at}, over since {over_at}"
             left_at = opted_out.get((car, event.pk))
             if left_at is not None and call.at > left_at + seen.slack:
                 yield f"{call.kind} of {car} at {call.at}, opted out at {left_at}"
     yield from _too_many(seen)
+
+
+def _queues(hold: Hold, event: GridEvent) -> bool:
+    """Say whether a car was taken after its event, to wait for its turn."""
+    over = event.cancelled_at is None and event.restoring_at is not None
+    return over and hold.reason == "waits for its turn"
 
 
 def _too_many(seen: Evidence) -> Iterator[str]:

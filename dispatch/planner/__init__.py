@@ -19,7 +19,7 @@ import numpy as np
 from dispatch.planner.cautions import Caution, Shed, cautions, shed
 from dispatch.planner.holding import Aim, join, let_go, take_further
 from dispatch.planner.intents import Intent, Intents
-from dispatch.planner.queueing import queue_up
+from dispatch.planner.queueing import queue_up, queued
 from dispatch.planner.restoring import give_back, pressing_cars, promised_back
 from dispatch.planner.shapes import (
     ACTS,
@@ -99,7 +99,8 @@ def decide(
     # Only now it is known whom no event wants any more.
     cars = promised_back(cars, events, aims)
     pressing = pressing_cars(cars, provider, now)
-    intents = list(give_back(program, cars, aims, pressing, opted_out))
+    staying = queued(cars, events, now=now)
+    intents = list(give_back(program, cars, aims, pressing, opted_out, staying))
     intents += joins
     room = Room(
         provider.owed_latest_starts,
@@ -111,9 +112,9 @@ def decide(
     for aim in aims:
         intents += take_further(program, cars, aim, room, taken)
     for event in events:
-        if event.queues and not event.holding:
+        if event.queues.any() and not event.holding:
             restored = Intents.joined(intents).to(Act.RESTORE).place
             intents += queue_up(
-                program, cars, event, room, taken, restored=restored, now=now
+                program, cars, event, aims, room, taken, restored=restored, now=now
             )
     return Intents.joined(intents)

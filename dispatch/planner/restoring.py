@@ -33,8 +33,12 @@ def give_back(
     aims: Sequence[Aim],
     pressing: Bools,
     opted_out: Bools,
+    staying: Bools,
 ) -> Iterator[Intents]:
-    """Yield restores: those that cannot wait, then by least slack under the bounds."""
+    """Yield restores: those that cannot wait, then by least slack under the bounds.
+
+    `staying` says whose stop is still to come although its event is over.
+    """
     wanted: Bools = np.zeros(cars.n, dtype=bool)
     beyond: Bools = np.zeros(cars.n, dtype=bool)  # a target
     for aim in aims:
@@ -48,7 +52,7 @@ def give_back(
         (cars.debt == Debt.LAPSED, Reason.OVERTAKEN),
         (untaken & off, Reason.AREA_OFF),
         (untaken & ~off & ~wanted & beyond, Reason.ENOUGH),
-        (untaken & ~off & ~wanted & ~beyond, Reason.EVENT_OVER),
+        (untaken & ~off & ~wanted & ~beyond & ~staying, Reason.EVENT_OVER),
         (untaken & wanted & ~cars.charging, Reason.NOT_CHARGING),
     ):
         yield Intents.of(Act.DROP, np.flatnonzero(mask), reason)

@@ -161,8 +161,8 @@ class Event:
     has_news: Bools  # the car reported since it was judged
     # Once it is over, what it took of a car is charged again by then; inf: no promise.
     back_by: Floats
-    # Overnight managed: cars that plug in after its end join those that wait.
-    queues: bool = False
+    # Overnight managed: who joins those that wait, plugging in after its end.
+    queues: Bools
     clocks_change: bool = False  # between its start and its end, where its program is
 
 

@@ -182,7 +182,7 @@ def _turn(stage: Stage, step: int, arrivals: Arrivals | None) -> None:
         reason=stage.reason[places],
         has_news=yes,
         back_by=stage.back_by()[places],
-        queues=stage.rules.managed,
+        queues=yes & stage.rules.managed,
     )
     intents = planner.decide(
         _program(stage, step, arrivals),

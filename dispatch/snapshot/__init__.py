@@ -40,9 +40,11 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
     observed_at = np.array(columns["observed_at"], dtype=float)
     drawn_kw = fleet.drawn_kw(columns, cars)
     promised = program.restore_within_hours * 3600.0
-    within = np.where(columns["overnight"], np.inf, promised)
+    overnight = np.array(columns["overnight"], dtype=bool)
+    within = np.where(overnight, np.inf, promised)
     standing = [
-        standings.of(event, program, cars, observed_at, within) for event in events
+        standings.of(event, program, cars, observed_at, within, overnight)
+        for event in events
     ]
     ahead_kw = room.ahead_kw(drawn_kw, cars.charge_seconds)
     if program.restore_cap_kw is not None and cars.owes(Debt.TAKEN).any():

@@ -31,8 +31,13 @@ def of(
     cars: planner.Cars,
     observed_at: planner.Floats,
     within_seconds: planner.Floats,
+    overnight: planner.Bools,
 ) -> planner.Event:
-    """Return an event as the planner sees it."""
+    """Return an event as the planner sees it.
+
+    `overnight` says whose customers consented to be managed overnight. Whoever called
+    an event off wants nobody held for it any more.
+    """
     n = len(cars.vehicle_id)
     standing = np.full(n, "", dtype="U12")
     reason = np.full(n, "", dtype="U40")
@@ -63,6 +68,7 @@ def of(
         standing=standing,
         reason=reason,
         has_news=observed_at > judged_at,
+        queues=overnight & (event.cancelled_at is None),
         clocks_change=_clocks_change(event, ZoneInfo(program.time_zone)),
         back_by=event.ends_at.timestamp() + within_seconds,
     )

@@ -164,6 +164,7 @@ def _event(n: int) -> Event:
         reason=np.full(n, "", dtype="U40"),
         has_news=np.zeros(n, dtype=bool),
         back_by=np.full(n, NOW + 6 * HOUR),
+        queues=np.zeros(n, dtype=bool),
     )
 
 

@@ -76,11 +76,12 @@ def event(n: int, **more: Any) -> Event:
         "reason": np.full(n, "", dtype="U40"),
         "has_news": np.zeros(n, dtype=bool),
         "back_by": np.full(n, np.inf),
+        "queues": np.zeros(n, dtype=bool),
         **more,
     }
     for name, kind in (("standing", "U12"), ("reason", "U40")):
         values[name] = np.array(values[name], dtype=kind)
-    for name in ("aimed", "opted_out", "has_news"):
+    for name in ("aimed", "opted_out", "has_news", "queues"):
         values[name] = np.array(values[name], dtype=bool)
     return Event(**values)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dispatch import planner
-from dispatch.planner import Act, Cars, Reason, Standing
+from dispatch.planner import Act, Cars, Debt, Reason, Standing
 from tests.dispatch.fleet import HOUR, NOW, PROGRAM, PROVIDER, cars, event, held
 
 FULL = replace(PROGRAM, restore_cap_kw=7.0, ahead_kw=np.array([7.0]))
@@ -19,6 +19,7 @@ def turn(
     *,
     program: planner.Program = FULL,
     standing: tuple[Standing, ...] = (),
+    reason: tuple[str, ...] = (),
     queues: bool = True,
 ) -> dict[int, tuple[Act, Reason]]:
     """Return what is done with each place an hour after the event."""
@@ -26,9 +27,10 @@ def turn(
     past = event(
         n,
         holding=False,
-        queues=queues,
+        queues=np.full(n, queues),
         ends_at=NOW - HOUR,
         standing=list(standing) or [Standing.NONE] * n,
+        reason=list(reason) or [""] * n,
     )
     intents = planner.decide(program, fleet, [past], PROVIDER, now=NOW)
     assert len({intent.place for intent in intents}) == len(intents)
@@ -88,6 +90,41 @@ def test_arrivals_are_left_alone_unless_that_is_managed() -> None:
     fleet = cars(ada=held(latest_start=NOW + 5 * HOUR), ben={})
 
     assert turn(fleet, queues=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "is_let_go"),
+    [
+        ({}, False),
+        ({"charging": False}, True),
+        ({"consented": False}, True),
+        ({"latest_start": NOW + 600}, True),
+    ],
+)
+def test_its_stop_is_wanted_as_long_as_it_can_wait(
+    state: dict[str, float], is_let_go: bool
+) -> None:
+    untaken = {"debt": Debt.UNTAKEN, "held_kw": 7.0, **state}
+    fleet = cars(ada=held(latest_start=NOW + 5 * HOUR), ben=untaken)
+
+    found = turn(
+        fleet,
+        standing=(Standing.CLAIMED, Standing.CLAIMED),
+        reason=(Reason.ALL, Reason.QUEUED),
+    )
+
+    assert (found.get(1) == (Act.DROP, Reason.EVENT_OVER)) is is_let_go
+
+
+def test_whom_a_running_event_may_take_does_not_wait() -> None:
+    """That event spares it: its target is met."""
+    fleet = cars(ada=held(latest_start=NOW + 5 * HOUR), ben={})
+    past = event(2, holding=False, queues=[True] * 2, ends_at=NOW - HOUR)
+    running = event(2, event_id=2, standing=["claimed", ""], target_kw=7.0)
+
+    intents = planner.decide(FULL, fleet, [running, past], PROVIDER, now=NOW)
+
+    assert [(one.act, one.reason) for one in intents] == [(Act.SPARE, Reason.ENOUGH)]
 
 
 def test_a_car_that_queues_is_given_back_when_its_turn_comes() -> None:

@@ -68,6 +68,7 @@ def questions(draw: st.DrawFn) -> Asked:
     flags = st.lists(st.sampled_from([False, False, True]), min_size=n, max_size=n)
     one = st.sampled_from([Standing.NONE, Standing.NONE, *Standing])
     standings = st.lists(one, min_size=n, max_size=n)
+    reasons = st.lists(st.sampled_from(["", Reason.QUEUED]), min_size=n, max_size=n)
     events = [
         event(
             n,
@@ -76,6 +77,8 @@ def questions(draw: st.DrawFn) -> Asked:
             target_kw=draw(st.none() | st.sampled_from([0.3, 0.6, 11.1])),
             opted_out=draw(flags),
             standing=draw(standings),
+            reason=draw(reasons),
+            queues=draw(flags),
         )
         for event_id in range(1, draw(st.integers(1, 3)) + 1)
     ]

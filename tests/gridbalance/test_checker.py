@@ -11,6 +11,7 @@ import pytest
 
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
 from dispatch.models import Alarm, Change, Command, GridEvent, Hold, Participation
+from dispatch.planner import Reason
 from fleets.models import Program, Reading, Vehicle
 from gridbalance.checker import CHECKS, Breach, Evidence, breaches
 from gridbalance.demo.truth import Call
@@ -107,6 +108,7 @@ def gather(**values: Any) -> Evidence:
                 }
             },
             "summary": {"overdrawn": {"application": 0, "vehicle": 0}},
+            "overnight": set(),
             "slack": timedelta(seconds=1),
             **values,
         }
@@ -206,6 +208,23 @@ def test_it_finds_what_is_planted(
     everything = sorted([*kept.calls, *calls], key=lambda one: one.at)
 
     assert promise in broken(gather(calls=everything))
+
+
+@pytest.mark.parametrize(
+    ("opened_at", "overnight", "expected"),
+    [
+        (NOW, {CAR}, set()),
+        (NOW, set(), {5}),  # a consent of its own
+        (NOW - HOUR, {CAR}, {5}),  # its stop left too late
+    ],
+)
+def test_after_its_event_it_takes_whoever_waits_for_a_turn_and_said_yes(
+    kept: Evidence, opened_at: datetime, overnight: set[str], expected: set[int]
+) -> None:
+    GridEvent.objects.update(starts_at=NOW - HOUR, ends_at=NOW, restoring_at=NOW)
+    Hold.objects.update(opened_at=opened_at, reason=Reason.QUEUED)
+
+    assert broken(gather(overnight=overnight)) == expected
 
 
 @pytest.mark.parametrize(
