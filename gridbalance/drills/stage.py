@@ -50,6 +50,7 @@ ENDLESS = 1e9
 # Real seconds.
 HELD_WITHIN_SECONDS = 300.0
 LEARNT_WITHIN_SECONDS = 180.0
+STANDS_STILL_SECONDS = 60.0
 TIMES = {
     "TICK_SECONDS": "0.5",
     "PROVIDER_TIMEOUT_SECONDS": "5",
@@ -86,6 +87,7 @@ class Drill:
     vehicles: int
     per_minute: float
     say: Callable[[str], None]
+    starts_at: ClassVar[datetime] = STARTS_AT
     speed: ClassVar[float] = 120.0  # simulated seconds a real one
     freshness_scale: ClassVar[float] = 0.1  # of the makes' delays
 
@@ -122,7 +124,7 @@ class Drill:
         self.house.start_services()
         self._migrate()
         words: dict[str, object] = {
-            "--port": port, "--speed": 0, "--start": STARTS_AT.isoformat(),
+            "--port": port, "--speed": 0, "--start": self.starts_at.isoformat(),
             "--vehicles": 0, "--vehicle-bucket": 0, "--application-bucket": 0,
             "--freshness-scale": self.freshness_scale,
             "--webhook-url": self._web() + "/webhooks/smartcar",
@@ -131,7 +133,7 @@ class Drill:
         self.house.start(manage("simulator", "simulator", *flat))
         self.house.wait_until_answers("simulator", port, "/_sim/clock")
         self._fill()
-        timeline = Timeline(clock.real_now(), STARTS_AT, self.speed)
+        timeline = Timeline(clock.real_now(), self.starts_at, self.speed)
         scene.set_clock(timeline)
         self.truth.follow(timeline)
         self._enrol()
@@ -177,11 +179,7 @@ class Drill:
     def _enrol(self) -> None:
         now = clock.now()
         enrolment.import_connections(smartcar.shared(), region="US", now=now)
-        program = Program.objects.create(
-            code="drill",
-            name="Drill",
-            restore_ramp_kw_per_minute=self.vehicles * RAMP_KW_PER_CAR,
-        )
+        program = self._program()
         Vehicle.objects.update(
             is_plugged_in=True, is_charging=True, is_home=True, soc_percent=30.0,
             limit_percent=90.0, power_kw=POWER_KW, usual_power_kw=POWER_KW,
@@ -203,6 +201,13 @@ class Drill:
             refill_per_minute=self.per_minute,
         )  # fmt: skip
         VehicleBucket.objects.update(tokens=6, refilled_at=now)
+
+    def _program(self) -> Program:
+        return Program.objects.create(
+            code="drill",
+            name="Drill",
+            restore_ramp_kw_per_minute=self.vehicles * RAMP_KW_PER_CAR,
+        )
 
     # --- The event --
 
@@ -259,6 +264,13 @@ class Drill:
             (later.kw - row.kw for row, later in pairwise(rows)),
             default=0.0,
         )
+
+    def _wait_until(self, moment: datetime) -> None:
+        real_seconds = (moment - clock.now()).total_seconds() / self.speed
+        self._until(
+            lambda: clock.now() >= moment,
+            max(real_seconds, 0.0) + STANDS_STILL_SECONDS, "Time stands still.",
+        )  # fmt: skip
 
     def _until(
         self, condition: Callable[[], bool], seconds: float, else_say: str

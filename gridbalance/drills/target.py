@@ -41,7 +41,6 @@ JUDGED_FROM = timedelta(minutes=15)
 BAND = 0.05
 HELD_MINUTES_SHARE = 0.9
 MOST_TOO_MUCH = 0.02
-PATIENCE_SECONDS = 600.0
 SEED = 7
 
 
@@ -162,11 +161,6 @@ class HoldTarget(Drill):
         for car in down:
             faults = IGNORES if car in ignoring else {}
             self.truth.tell("PUT", f"cars/{car}/faults", faults)
-
-    def _wait_until(self, moment: datetime) -> None:
-        self._until(
-            lambda: clock.now() >= moment, PATIENCE_SECONDS, "Time stands still."
-        )
 
     # --- What came of it --
 

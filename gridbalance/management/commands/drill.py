@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -16,8 +17,8 @@ from django.db import connection
 
 from gridbalance.own_folder import enter
 
-WHAT = ("end-of-main-system", "backup", "upgrade", "hold-target")
-PER_MINUTE = {"hold-target": 600.0}
+WHAT = ("end-of-main-system", "backup", "upgrade", "hold-target", "recorded-night")
+PER_MINUTE = {"hold-target": 600.0, "recorded-night": 600.0}
 USUAL_PER_MINUTE = 240.0
 
 
@@ -31,7 +32,9 @@ class Command(BaseCommand):
         "adopt the rest. upgrade: let workers of another revision and of this one work "
         "side by side. hold-target: "
         "hold a target while a tenth of the cars ignores its stops and a maker is down "
-        "for half an hour, judged by the simulator. Ends with 0 if all went well."
+        "for half an hour, judged by the simulator. recorded-night: an event from 16 "
+        "to 20 h over recorded charging sessions, and everything given back overnight "
+        "under the cap that a rehearsal finds. Ends with 0 if all went well."
     )
     requires_system_checks = []
 
@@ -42,11 +45,16 @@ class Command(BaseCommand):
         add("--per-minute", type=float, help="calls by contract")
         add("--kills", type=int, default=1, help="of give_back itself")
         add("--from", dest="revision", help="upgrade: what runs before, for git")
+        add("--sessions", type=Path, help="recorded-night: as for `rehearse`")
+        add("--charging-power", type=Path, help="recorded-night: as for `rehearse`")
         add("--json", action="store_true", help="one JSON object last")
 
     def handle(self, *, what: str, **options: Any) -> None:
         if what == "upgrade" and not options["revision"]:
             raise CommandError("Name the older revision by --from.")
+        files = options["sessions"], options["charging_power"]
+        if what == "recorded-night" and None in files:
+            raise CommandError("Name the files by --sessions and --charging-power.")
         enter("drill")
         logging.getLogger().setLevel(logging.ERROR)
         from gridbalance.processes import AlreadyRunning, ProcessFailed, Supervisor
@@ -69,6 +77,7 @@ class Command(BaseCommand):
         # Imported once the folder is entered: they read its settings.
         from gridbalance.drills.backup import Backup
         from gridbalance.drills.main_system import EndOfMainSystem
+        from gridbalance.drills.night import RecordedNight
         from gridbalance.drills.target import HoldTarget
         from gridbalance.drills.upgrade import Upgrade
 
@@ -78,6 +87,12 @@ class Command(BaseCommand):
             return Backup(*stage)
         if what == "hold-target":
             return HoldTarget(*stage)
+        if what == "recorded-night":
+            return RecordedNight(
+                *stage,
+                sessions=options["sessions"],
+                charging_power=options["charging_power"],
+            )
         if what == "upgrade":
             return Upgrade(*stage, revision=options["revision"])
         return EndOfMainSystem(*stage, kills=options["kills"])
