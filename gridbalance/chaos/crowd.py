@@ -8,13 +8,15 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+from django.db.models import F
+
 from dispatch import grid_events, holds
 from dispatch.event_rules import Invalid, Stale, WrongMoment
 from dispatch.lifecycle import EventStatus, HoldStatus
 from dispatch.models import Command, GridEvent, Hold
 from fleets import clock, enrolment
 from fleets.enrolment import Wishes
-from fleets.models import Enrolment, Program, Vehicle
+from fleets.models import Enrolment, Program, RestoreStyle, Vehicle
 from fleets.providers import smartcar
 from gridbalance.chaos.patience import until
 from gridbalance.chaos.plan import PHASE_SECONDS, Plan
@@ -25,6 +27,8 @@ from gridbalance.demo import scene
 MAKES = ("TESLA", "HYUNDAI", "KIA", "VOLVO", "AUDI", "BMW", "FORD", "VOLKSWAGEN")
 NOTICE = timedelta(minutes=4)
 REPORTS_WITHIN_SECONDS = 60.0
+# What may charge after the event, a car: overnight most wait until the cap is lifted.
+NIGHT_CAP_KW, NO_CAP_KW = 2.0, 1e6
 POST_WITHIN_SECONDS = 60.0
 
 
@@ -52,6 +56,10 @@ class Crowd:
             name=f"Round {plan.seed}",
             tactic=plan.tactic,
             restore_ramp_kw_per_minute=10_000,
+            restore_style=(
+                RestoreStyle.OVERNIGHT if plan.is_overnight else RestoreStyle.EVENT_ONLY
+            ),
+            restore_cap_kw=plan.cars * NIGHT_CAP_KW if plan.is_overnight else NO_CAP_KW,
         )
         forms = [
             {
@@ -91,6 +99,11 @@ class Crowd:
             consent_source="chaos",
             now=now,
         )
+        if self.plan.is_overnight:
+            consents = Enrolment.objects.filter(program=self.program)
+            consents.annotate(third=F("pk") % 3).exclude(third=0).update(
+                overnight_consented_at=now, overnight_consent_wording="chaos"
+            )
         # Both sides begin with full buckets, and none has paid for the import.
         self.stack.truth.tell("PUT", "limits", {})
         scene.fill_buckets(now=clock.now())
@@ -190,6 +203,10 @@ class Crowd:
         """Plug in who drove away, where their limits may wait for that."""
         for car in sorted(self.driven) if self.plan.tactic == "limit" else ():
             self.change(car, plugged_in=True)
+
+    def lift_cap(self) -> None:
+        """Let everybody who waits for a turn have it."""
+        Program.objects.filter(pk=self.program.pk).update(restore_cap_kw=NO_CAP_KW)
 
     def is_over(self) -> bool:
         """Say whether the event owes nothing any more, but for cars that are lost."""

@@ -33,6 +33,8 @@ GROUPS = (">postgres", ">valkey", "control>", "fanout>")
 
 # Of the rounds, in so many the program lowers limits where it can.
 LIMIT_SHARE = 0.3
+# In so many of those that end by their time, cars that plug in after it queue.
+OVERNIGHT_SHARE = 0.5
 # Simulated minutes by which our clock alone is stepped, and later put right.
 STEP_MINUTES = (1.0, 15.0)
 # A car that ignores more than three starts is a person's: see `confirmation`.
@@ -72,6 +74,7 @@ class Plan:
     machines: int
     ends_by_cancel: bool
     tactic: str
+    is_overnight: bool  # arrivals after the event wait for their turn
     faults: tuple[Fault, ...]
     numbers: tuple[int, ...]  # of the faults, as drawn: `only` keeps them
 
@@ -103,7 +106,7 @@ class Plan:
         yield (
             f"round {self.seed}: {self.cars} cars, {self.late} late,"
             f" {self.machines} machine{'s' * (self.machines > 1)}, held by"
-            f" {self.tactic}, ended by {end}"
+            f" {self.tactic}, ended by {end}{', overnight' * self.is_overnight}"
         )
         for number, fault in zip(self.numbers, self.faults, strict=True):
             yield f"  {number:>2} {fault}"
@@ -132,6 +135,7 @@ def draw_plan(seed: int, *, cars: int | None = None) -> Plan:
     number = cars or drawn_cars
     # Dice of its own, so that rounds of old seeds keep their faults.
     by_limit = Random(f"{seed}/tactic").random() < LIMIT_SHARE  # noqa: S311 - dice
+    may_queue = Random(f"{seed}/night").random() < OVERNIGHT_SHARE  # noqa: S311 - dice
     return Plan(
         seed=seed,
         cars=number,
@@ -139,6 +143,7 @@ def draw_plan(seed: int, *, cars: int | None = None) -> Plan:
         machines=machines,
         ends_by_cancel=ends_by_cancel,
         tactic="limit" if by_limit else "stop",
+        is_overnight=may_queue and not ends_by_cancel,
         faults=tuple(faults),
         numbers=tuple(range(len(faults))),
     )

@@ -77,6 +77,7 @@ def play(stack: Stack, drawn: Plan) -> Verdict:
         _pass(crowd, harm, drawn)
         harm.calm()
         crowd.come_home()
+        crowd.lift_cap()
         until(crowd.is_over, within_seconds=OVER_SECONDS, else_say=crowd.state)
         _judge(stack, crowd, verdict)
         _judge_lost(stack, crowd, verdict)
@@ -139,7 +140,7 @@ def _happenings(
             yield min(ends, PHASE_SECONDS), partial(harm.relieve, number, fault)
         elif runs_over and phase == plan.RESTORING:
             yield ends - PHASE_SECONDS, partial(harm.relieve, number, fault)
-    if phase == plan.HOLDING:
+    if phase == (plan.RESTORING if drawn.is_overnight else plan.HOLDING):
         step = 0.6 * PHASE_SECONDS / len(crowd.late)
         for place, car in enumerate(crowd.late):
             yield 2 * LEAD_SECONDS + place * step, partial(crowd.plug_in, car)
