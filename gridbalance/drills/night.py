@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ from dispatch.lifecycle import EventKind
 from dispatch.models import GridEvent, Hold
 from dispatch.planner import Reason
 from dispatch.rehearsal import evening, season
-from dispatch.rehearsal.evening import LATE_KWH, NEXT_NOON, STEP_SECONDS
+from dispatch.rehearsal.evening import LATE_KWH, NEXT_NOON, STEP_SECONDS, STEPS
 from dispatch.rehearsal.sessions import EVENING_BEGINS, Sessions, read, winter_weekdays
 from fleets import clock
 from fleets.models import Enrolment, Program, RestoreStyle, Vehicle
@@ -41,6 +41,8 @@ BEGINS_AT, ENDS_AT = (NOON + timedelta(seconds=one * STEP_SECONDS) for one in WI
 LIMIT_PERCENT = 80
 LEAST_BATTERY_KWH = 30.0
 MOST_SHARE_OF_BATTERY = 0.5  # that one evening's charge takes
+# Of the day on which a customer does not leave: it has passed when the night begins.
+READY_BY = time(12, 0)
 SEED = 7
 MOST_REBOUND = 0.65
 MOST_LATE_POINTS = 1.5
@@ -103,6 +105,11 @@ class Stay:
         """Return the change that its coming home is."""
         return {"plugged_in": True, "departs_in_minutes": self._minutes(at)}
 
+    def ready_by(self) -> list[time | None]:
+        """Return what its customer says, Monday first: its day alone."""
+        day = self.leaves_at.weekday()
+        return [self.leaves_at.time() if one == day else None for one in range(7)]
+
     def _minutes(self, at: datetime) -> float:
         return max((self.leaves_at - at).total_seconds() / 60.0, 0.0)
 
@@ -114,6 +121,7 @@ class RecordedNight(Drill):
     sessions: Path
     charging_power: Path
     starts_at: ClassVar[datetime] = BEGINS_AT - timedelta(minutes=30)
+    speed: ClassVar[float] = 180.0
 
     def run(self) -> Night:
         """Play the night, and judge."""
@@ -163,6 +171,7 @@ class RecordedNight(Drill):
             restore_cap_kw=self.cap_kw,
             restore_ramp_kw_per_minute=self.cap_kw,
             minimum_charge_percent=0.0,
+            ready_by=READY_BY,
         )
 
     def _enrol(self) -> None:
@@ -190,8 +199,7 @@ class RecordedNight(Drill):
             ],
         )  # fmt: skip
         for enrolled in Enrolment.objects.all():
-            leaves = stays[enrolled.vehicle_id].leaves_at.time()
-            enrolled.ready_by = [leaves] * 7
+            enrolled.ready_by = stays[enrolled.vehicle_id].ready_by()
             enrolled.overnight_consented_at = now
             enrolled.overnight_consent_wording = "drill"
             enrolled.save()
@@ -212,7 +220,7 @@ class RecordedNight(Drill):
             if now < self.stays[place].leaves_at:
                 change = self.stays[place].plug_in(at=now)
                 self.truth.tell("PATCH", f"cars/{ids[place]}", change)
-        self._wait_until(NOON + timedelta(seconds=NEXT_NOON * STEP_SECONDS))
+        self._wait_until(NOON + timedelta(seconds=STEPS * STEP_SECONDS))
 
     # --- What came of it --
 
@@ -259,8 +267,8 @@ def _drawn(sessions: Sessions, count: int) -> Iterable[Stay]:
     random = np.random.default_rng(SEED)
     chosen = random.choice(places, size=min(count, len(places)), replace=False)
     for place in chosen.tolist():
-        # The next noon is as far as the night goes: by then everybody has left.
-        leaves = min(int(cars.leaves[place]), NEXT_NOON)
+        # By the next midnight everybody has left.
+        leaves = min(int(cars.leaves[place]), STEPS - 1)
         yield Stay(
             NOON + timedelta(seconds=int(cars.arrives[place]) * STEP_SECONDS),
             NOON + timedelta(seconds=leaves * STEP_SECONDS),
