@@ -27,7 +27,7 @@ from dispatch.rehearsal import evening, season
 from dispatch.rehearsal.evening import LATE_KWH, NEXT_NOON, STEP_SECONDS, STEPS
 from dispatch.rehearsal.sessions import EVENING_BEGINS, Sessions, read, winter_weekdays
 from fleets import clock
-from fleets.models import Enrolment, Program, RestoreStyle, Vehicle
+from fleets.models import Enrolment, Program, RestoreStyle
 from gridbalance import checker
 from gridbalance.demo.truth import Json, Load
 from gridbalance.drills.stage import Drill, Result
@@ -178,28 +178,10 @@ class RecordedNight(Drill):
         """Enrol them, with what their customers said and a winter of reports taught."""
         super()._enrol()
         now = clock.now()
-        cars = {car["id"]: car for car in self.truth.cars()}
-        vehicles = list(Vehicle.objects.all())
-        stays = {}
-        for vehicle in vehicles:
-            car = cars[vehicle.external_id]
-            stays[vehicle.pk] = self.stays[int(car["label"])]
-            vehicle.is_plugged_in = car["plugged_in"]
-            vehicle.is_charging = car["charging"]
-            vehicle.power_kw = car["power_kw"]
-            vehicle.usual_power_kw = car["rated_kw"]
-            vehicle.battery_kwh = car["battery_kwh"]
-            vehicle.soc_percent = car["soc_percent"]
-            vehicle.limit_percent = LIMIT_PERCENT
-        Vehicle.objects.bulk_update(
-            vehicles,
-            [
-                "is_plugged_in", "is_charging", "power_kw", "usual_power_kw",
-                "battery_kwh", "soc_percent", "limit_percent",
-            ],
-        )  # fmt: skip
+        cars = self._learn()
         for enrolled in Enrolment.objects.all():
-            enrolled.ready_by = stays[enrolled.vehicle_id].ready_by()
+            stay = self.stays[int(cars[enrolled.vehicle_id]["label"])]
+            enrolled.ready_by = stay.ready_by()
             enrolled.overnight_consented_at = now
             enrolled.overnight_consent_wording = "drill"
             enrolled.save()

@@ -29,7 +29,7 @@ from fleets.enrolment import Wishes
 from fleets.models import Bucket, Program, Vehicle, VehicleBucket
 from fleets.providers import smartcar
 from gridbalance.demo import scene
-from gridbalance.demo.truth import Truth
+from gridbalance.demo.truth import Json, Truth
 from gridbalance.processes import (
     Process,
     ProcessFailed,
@@ -201,6 +201,31 @@ class Drill:
             refill_per_minute=self.per_minute,
         )  # fmt: skip
         VehicleBucket.objects.update(tokens=6, refilled_at=now)
+
+    def _learn(self) -> dict[int, Json]:
+        """Bring the rows to what a night of reports would have taught of each car.
+
+        Return the simulator's cars by vehicle id.
+        """
+        cars = {car["id"]: car for car in self.truth.cars()}
+        vehicles = list(Vehicle.objects.all())
+        for vehicle in vehicles:
+            car = cars[vehicle.external_id]
+            vehicle.is_plugged_in = car["plugged_in"]
+            vehicle.is_charging = car["charging"]
+            vehicle.power_kw = car["power_kw"]
+            vehicle.usual_power_kw = car["rated_kw"]
+            vehicle.battery_kwh = car["battery_kwh"]
+            vehicle.soc_percent = car["soc_percent"]
+            vehicle.limit_percent = car["limit_percent"]
+        Vehicle.objects.bulk_update(
+            vehicles,
+            [
+                "is_plugged_in", "is_charging", "power_kw", "usual_power_kw",
+                "battery_kwh", "soc_percent", "limit_percent",
+            ],
+        )  # fmt: skip
+        return {vehicle.pk: cars[vehicle.external_id] for vehicle in vehicles}
 
     def _program(self) -> Program:
         return Program.objects.create(

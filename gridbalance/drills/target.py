@@ -22,7 +22,7 @@ from dispatch import grid_events
 from dispatch.lifecycle import EventKind
 from dispatch.models import GridEvent, Hold, LoadSample
 from fleets import clock
-from fleets.models import Program, Vehicle
+from fleets.models import Program
 from gridbalance.drills.stage import Drill, Result
 
 MAKES = ("TESLA", "TESLA", "HYUNDAI", "KIA", "VOLVO")  # all report within five minutes
@@ -130,16 +130,7 @@ class HoldTarget(Drill):
     def _enrol(self) -> None:
         """Enrol them, with what a night of reports would have taught of each."""
         super()._enrol()
-        cars = {car["id"]: car for car in self.truth.cars()}
-        vehicles = list(Vehicle.objects.all())
-        for vehicle in vehicles:
-            car = cars[vehicle.external_id]
-            vehicle.power_kw = vehicle.usual_power_kw = car["rated_kw"]
-            vehicle.battery_kwh = car["battery_kwh"]
-            vehicle.soc_percent = car["soc_percent"]
-        Vehicle.objects.bulk_update(
-            vehicles, ["power_kw", "usual_power_kw", "battery_kwh", "soc_percent"]
-        )
+        self._learn()
 
     def _let_some_ignore(self) -> set[str]:
         ids = [car["id"] for car in self.truth.cars()]
