@@ -28,8 +28,9 @@ from dispatch import (
 )
 from dispatch.lifecycle import OPEN_HOLD
 from dispatch.models import GridEvent, Hold, LoopTurn
+from dispatch.snapshot.feeders import BOUNDING
 from fleets import clock
-from fleets.models import Program
+from fleets.models import Feeder, Program
 from fleets.transactions import retried
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,7 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
         )
         events.sort(key=lambda event: (event.priority, event.starts_at, event.pk))
         _lock_holds(program)
+        _lock_feeders(program)
         confirmation.confirm(program, now=now)
         holds.expire(events, now=now)
         seen = snapshot.take(program, events, now=now)
@@ -127,6 +129,20 @@ def _lock_holds(program: Program) -> None:
     """
     list(
         Hold.objects.filter(event__program=program, status__in=OPEN_HOLD)
+        .order_by("id")
+        .select_for_update(no_key=True, of=("self",))
+        .values_list("pk")
+    )
+
+
+def _lock_feeders(program: Program) -> None:
+    """Let programs that share a bounded feeder take their turns there in a row.
+
+    Each counts what the other gives back; looking at once, both would take the room.
+    """
+    owing = Hold.objects.open().filter(event__program=program)
+    list(
+        Feeder.objects.filter(BOUNDING, pk__in=owing.values("vehicle__feeder"))
         .order_by("id")
         .select_for_update(no_key=True, of=("self",))
         .values_list("pk")

@@ -1,7 +1,8 @@
 """Observe: rows to the planner's arrays, all of one moment.
 
 Seven queries a program, whatever the number of cars; three more an event, and one if
-it is aimed. Under a restore cap, two more while anything is owed.
+it is aimed. Under a restore cap, two more while anything is owed; one more where a
+program has open holds on feeders, and three while any of these bounds its restores.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.db.models import Q
 from dispatch import holds, limits, planner, room
 from dispatch.models import Envelope, GridEvent, Hold
 from dispatch.planner import Debt, Standing
-from dispatch.snapshot import fleet, rows, standings
+from dispatch.snapshot import feeders, fleet, rows, standings
 from dispatch.snapshot.coming import coming_kw
 from fleets.models import Bucket, Program, Tactic
 from fleets.providers import throttle
@@ -36,7 +37,8 @@ class Snapshot:
 def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Snapshot:
     """Return one program's arrays; `events` in the order of `in_order()`."""
     columns = rows.columns(program, now)
-    cars = fleet.cars(program, columns, now)
+    bounding = feeders.bounding(columns)
+    cars = fleet.cars(program, columns, now, bounding=[one.pk for one in bounding])
     observed_at = np.array(columns["observed_at"], dtype=float)
     drawn_kw = fleet.drawn_kw(columns, cars)
     promised = program.restore_within_hours * 3600.0
@@ -59,6 +61,7 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
         program=replace(
             _program(program, ahead_kw, now),
             newest_reading_at=float(observed_at.max(initial=-np.inf)),
+            feeders=feeders.of(bounding, cars, drawn_kw, now=now),
         ),
         cars=cars,
         charging_kw=float(drawn_kw.sum()),
