@@ -22,6 +22,7 @@ from dispatch import (
     holds,
     planner,
     polls,
+    restore_caps,
     samples,
     shortfalls,
     snapshot,
@@ -82,8 +83,11 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
         confirmation.confirm(program, now=now)
         holds.expire(events, now=now)
         seen = snapshot.take(program, events, now=now)
+        rules = restore_caps.find(
+            program, events, seen.program, seen.cars, seen.events, now=now
+        )
         intents = planner.decide(
-            seen.program, seen.cars, seen.events, seen.provider, now=now.timestamp()
+            rules, seen.cars, seen.events, seen.provider, now=now.timestamp()
         )
         holds.act(intents, seen.cars, now=now)
         catches.record(intents, seen.cars, now=now)
@@ -96,7 +100,7 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
             cautions={
                 one.event_id: list(
                     planner.cautions(
-                        seen.program, seen.cars, one, intents, now=now.timestamp()
+                        rules, seen.cars, one, intents, now=now.timestamp()
                     )
                 )
                 for one in seen.events

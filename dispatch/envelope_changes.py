@@ -50,13 +50,10 @@ FEEDER_BOUNDS = {
 }
 WHOLE = ("max_cars", "restoring_max_cars", "max_holds_per_day")
 # What no number means, where there may be none.
-MAY_BE_EMPTY = {
-    "restoring_max_kw": "as for holding",
-    "restoring_max_cars": "as for holding",
-    "restoring_max_kw_per_minute": "as for holding",
-    "restore_cap_kw": "no cap",
-    "restore_ramp_kw_per_minute": "no ramp of its own",
-}
+OF_HOLDING = dict.fromkeys(
+    ("restoring_max_kw", "restoring_max_cars", "restoring_max_kw_per_minute"),
+    "as for holding",
+)
 MOST_CARS = 10_000_000
 MOST_HOLDS_PER_DAY = 24
 
@@ -74,13 +71,11 @@ def words_of(envelope: Envelope) -> dict[str, str]:
 
 def may_be_empty(envelope: Envelope) -> dict[str, str]:
     """Return what no number means, for the bounds that need none."""
-    needed = {"restore_ramp_kw_per_minute"} if envelope.program else set()
-    words = words_of(envelope)
-    return {
-        name: meaning
-        for name, meaning in MAY_BE_EMPTY.items()
-        if name in words and name not in needed
-    }
+    if envelope.program is not None:
+        return OF_HOLDING | {"restore_cap_kw": "the lowest that gives all back in time"}
+    if envelope.feeder is not None:
+        return OF_HOLDING | dict.fromkeys(FEEDER_BOUNDS, "no bound of its own")
+    return OF_HOLDING
 
 
 def _own_words(envelope: Envelope) -> dict[str, str]:

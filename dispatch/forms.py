@@ -162,6 +162,17 @@ class EventChangesForm(WhyForm):
             self.add_error(field, finding.message)
 
 
+class RestoreCapForm(WhyForm):
+    """Under which cap an event's cars are given back."""
+
+    cap_kw = forms.FloatField(
+        label="Restore cap, kW",
+        required=False,
+        help_text="Empty: once it is over, the lowest that gives all back in time.",
+    )
+    field_order = ["cap_kw", "why"]
+
+
 class NewEventForm(EventChangesForm):
     kind = forms.ChoiceField(choices=EventKind.choices)
     field_order = ["kind"]

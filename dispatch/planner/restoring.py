@@ -20,6 +20,7 @@ from dispatch.planner.shapes import (
     Codes,
     Debt,
     Event,
+    Floats,
     Program,
     Provider,
     Reason,
@@ -98,18 +99,27 @@ def give_back(
 def promised_back(cars: Cars, events: Sequence[Event], aims: Sequence[Aim]) -> Cars:
     """Let cars whose events are over start early enough to be back in time.
 
-    The last of a car's events counts, and none while another still wants it.
+    Of cars that no event wants any more.
     """
-    back_by = np.full(cars.n, -np.inf)
+    back = back_by(cars, events)
+    due = (back > -np.inf) & (cars.debt == Debt.TAKEN)
+    for aim in aims:
+        due &= ~aim.wants
+    starts = np.where(due, back - cars.charge_seconds, np.inf)
+    return replace(cars, latest_start=np.minimum(cars.latest_start, starts))
+
+
+def back_by(cars: Cars, events: Sequence[Event]) -> Floats:
+    """Return by when cars of events that are over are charged again; -inf: of none (n).
+
+    The last of a car's events counts.
+    """
+    found = np.full(cars.n, -np.inf)
     for event in events:
         if not event.holding:
             claimed = event.standing == Standing.CLAIMED
-            back_by[claimed] = np.maximum(back_by[claimed], event.back_by[claimed])
-    due = (back_by > -np.inf) & (cars.debt == Debt.TAKEN)
-    for aim in aims:
-        due &= ~aim.wants
-    starts = np.where(due, back_by - cars.charge_seconds, np.inf)
-    return replace(cars, latest_start=np.minimum(cars.latest_start, starts))
+            found[claimed] = np.maximum(found[claimed], event.back_by[claimed])
+    return found
 
 
 def _owed_now(cars: Cars) -> Bools:
