@@ -22,14 +22,16 @@ from dispatch import (
     holds,
     planner,
     polls,
+    restore_caps,
     samples,
     shortfalls,
     snapshot,
 )
 from dispatch.lifecycle import OPEN_HOLD
 from dispatch.models import GridEvent, Hold, LoopTurn
+from dispatch.snapshot.feeders import BOUNDING
 from fleets import clock
-from fleets.models import Program
+from fleets.models import Feeder, Program
 from fleets.transactions import retried
 
 log = structlog.get_logger(__name__)
@@ -77,11 +79,15 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
         )
         events.sort(key=lambda event: (event.priority, event.starts_at, event.pk))
         _lock_holds(program)
+        _lock_feeders(program)
         confirmation.confirm(program, now=now)
         holds.expire(events, now=now)
         seen = snapshot.take(program, events, now=now)
+        rules = restore_caps.find(
+            program, events, seen.program, seen.cars, seen.events, now=now
+        )
         intents = planner.decide(
-            seen.program, seen.cars, seen.events, seen.provider, now=now.timestamp()
+            rules, seen.cars, seen.events, seen.provider, now=now.timestamp()
         )
         holds.act(intents, seen.cars, now=now)
         catches.record(intents, seen.cars, now=now)
@@ -94,7 +100,7 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
             cautions={
                 one.event_id: list(
                     planner.cautions(
-                        seen.program, seen.cars, one, intents, now=now.timestamp()
+                        rules, seen.cars, one, intents, now=now.timestamp()
                     )
                 )
                 for one in seen.events
@@ -127,6 +133,20 @@ def _lock_holds(program: Program) -> None:
     """
     list(
         Hold.objects.filter(event__program=program, status__in=OPEN_HOLD)
+        .order_by("id")
+        .select_for_update(no_key=True, of=("self",))
+        .values_list("pk")
+    )
+
+
+def _lock_feeders(program: Program) -> None:
+    """Let programs that share a bounded feeder take their turns there in a row.
+
+    Each counts what the other gives back; looking at once, both would take the room.
+    """
+    owing = Hold.objects.open().filter(event__program=program)
+    list(
+        Feeder.objects.filter(BOUNDING, pk__in=owing.values("vehicle__feeder"))
         .order_by("id")
         .select_for_update(no_key=True, of=("self",))
         .values_list("pk")

@@ -1,8 +1,9 @@
 """Moving an envelope's bounds takes two people, both in the audit trail.
 
-A program's rules for giving back move load as well, so they are bounds of its envelope
-here. This is the only code that writes any of them: pages, back office and REST have no
-other way. What an envelope has before its first change is the installation's.
+A program's or a feeder's rules for giving back move load as well, so they are bounds of
+its envelope here. This is the only code that writes any of them: pages, back office and
+REST have no other way. What an envelope has before its first change is the
+installation's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dispatch.event_rules import (
 )
 from dispatch.lifecycle import EnvelopeChangeStatus
 from dispatch.models import Envelope, EnvelopeChange
-from fleets.models import Program, User
+from fleets.models import Feeder, Program, User
 
 Values = Mapping[str, float | int | None]
 
@@ -43,30 +44,45 @@ PROGRAM_BOUNDS = {
     "pick_up_ramp_kw_per_minute": "Pick-up ramp after an outage, kW a minute",
     "max_holds_per_day": "Holds per car and day",
 }
+FEEDER_BOUNDS = {
+    "restore_cap_kw": "Restore cap, kW of all cars that charge on it",
+    "restore_ramp_kw_per_minute": "Restore ramp, kW a minute",
+}
 WHOLE = ("max_cars", "restoring_max_cars", "max_holds_per_day")
 # What no number means, where there may be none.
-MAY_BE_EMPTY = {
-    "restoring_max_kw": "as for holding",
-    "restoring_max_cars": "as for holding",
-    "restoring_max_kw_per_minute": "as for holding",
-    "restore_cap_kw": "no cap",
-}
+OF_HOLDING = dict.fromkeys(
+    ("restoring_max_kw", "restoring_max_cars", "restoring_max_kw_per_minute"),
+    "as for holding",
+)
 MOST_CARS = 10_000_000
 MOST_HOLDS_PER_DAY = 24
 
 
 def bounds_of(envelope: Envelope) -> dict[str, float | int | None]:
-    """Return an envelope's bounds by name, with its program's if it has one."""
+    """Return an envelope's bounds by name, with its program's or its feeder's."""
     bounds = {name: getattr(envelope, name) for name in ENVELOPE_BOUNDS}
-    if envelope.program is not None:
-        program = envelope.program
-        bounds |= {name: getattr(program, name) for name in PROGRAM_BOUNDS}
-    return bounds
+    return bounds | {name: getattr(envelope.of, name) for name in _own_words(envelope)}
 
 
 def words_of(envelope: Envelope) -> dict[str, str]:
     """Return the names of an envelope's bounds in words."""
-    return ENVELOPE_BOUNDS | (PROGRAM_BOUNDS if envelope.program else {})
+    return ENVELOPE_BOUNDS | _own_words(envelope)
+
+
+def may_be_empty(envelope: Envelope) -> dict[str, str]:
+    """Return what no number means, for the bounds that need none."""
+    if envelope.program is not None:
+        return OF_HOLDING | {"restore_cap_kw": "the lowest that gives all back in time"}
+    if envelope.feeder is not None:
+        return OF_HOLDING | dict.fromkeys(FEEDER_BOUNDS, "no bound of its own")
+    return OF_HOLDING
+
+
+def _own_words(envelope: Envelope) -> dict[str, str]:
+    """Return the names of what stands with its program or feeder."""
+    if envelope.program is not None:
+        return PROGRAM_BOUNDS
+    return {} if envelope.feeder is None else FEEDER_BOUNDS
 
 
 def propose(
@@ -76,7 +92,7 @@ def propose(
     with transaction.atomic():
         locked = _lock(envelope)
         before = bounds_of(locked)
-        findings = list(_findings(before, values))
+        findings = list(_findings(locked, values))
         if not findings and all(
             before[name] == value for name, value in values.items()
         ):
@@ -198,14 +214,19 @@ def _apply(envelope: Envelope, change: EnvelopeChange) -> None:
         Program.objects.filter(pk=envelope.program_id).update(
             **{name: change.after[name] for name in PROGRAM_BOUNDS}
         )
+    if envelope.feeder_id is not None:
+        Feeder.objects.filter(pk=envelope.feeder_id).update(
+            **{name: change.after[name] for name in FEEDER_BOUNDS}
+        )
 
 
-def _findings(before: Values, values: Values) -> Iterator[Finding]:
+def _findings(envelope: Envelope, values: Values) -> Iterator[Finding]:
+    words, optional = words_of(envelope), may_be_empty(envelope)
     for name, value in values.items():
-        if name not in before:
+        if name not in words:
             yield Finding(name, "unknown", f"This envelope has no {name}.")
         elif value is None:
-            if name not in MAY_BE_EMPTY:
+            if name not in optional:
                 yield Finding(name, "required", "A number is needed.")
         elif not math.isfinite(value) or value <= 0:
             yield Finding(name, "not_positive", "It must be above 0.")

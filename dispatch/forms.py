@@ -61,6 +61,7 @@ class BoundsForm(WhyForm):
         super().__init__(*args, **kwargs)
         self._names = envelope_changes.words_of(envelope)
         now = envelope_changes.bounds_of(envelope)
+        optional = envelope_changes.may_be_empty(envelope)
         for name, words in self._names.items():
             kind = (
                 forms.IntegerField
@@ -70,10 +71,9 @@ class BoundsForm(WhyForm):
             self.fields[name] = kind(
                 label=words,
                 initial=now[name],
-                required=name not in envelope_changes.MAY_BE_EMPTY,
+                required=name not in optional,
                 min_value=0,
-                help_text=envelope_changes.MAY_BE_EMPTY.get(name, "")
-                and f"Empty: {envelope_changes.MAY_BE_EMPTY[name]}.",
+                help_text=f"Empty: {optional[name]}." if name in optional else "",
             )
         self.order_fields([*self._names, "why"])
 
@@ -160,6 +160,17 @@ class EventChangesForm(WhyForm):
         for finding in findings:
             field = finding.field if finding.field in self.fields else None
             self.add_error(field, finding.message)
+
+
+class RestoreCapForm(WhyForm):
+    """Under which cap an event's cars are given back."""
+
+    cap_kw = forms.FloatField(
+        label="Restore cap, kW",
+        required=False,
+        help_text="Empty: once it is over, the lowest that gives all back in time.",
+    )
+    field_order = ["cap_kw", "why"]
 
 
 class NewEventForm(EventChangesForm):

@@ -12,7 +12,7 @@ from dispatch import limits, planner, room, snapshot
 from dispatch.models import Envelope, GridEvent
 from dispatch.planner import Act, Floats
 from dispatch.rehearsal import frontier
-from dispatch.rehearsal.evening import NEXT_NOON, STEP_SECONDS, STEPS
+from dispatch.rehearsal.evening import NEXT_NOON, STEP_SECONDS
 from dispatch.rehearsal.frontier import Point
 from dispatch.snapshot.coming import coming_kw
 from fleets.providers import throttle
@@ -22,8 +22,6 @@ Z_90 = 1.645
 LOOKS_MINUTES = (5, 15, 30)
 # Restore caps to choose from, from the lowest that everybody's departure lets stand.
 CAPS_SHOWN = 5
-# The search reckons with so many cars at most: every so-manieth of a larger fleet.
-MOST_RECKONED = 2_000
 
 
 @dataclass(frozen=True)
@@ -101,40 +99,27 @@ def _frontier(
     """
     cars, begins = seen.cars, now.timestamp()
     ends = max(int((event.ends_at - begins) // STEP_SECONDS), 1)
-    every = max(-(-len(called) // MOST_RECKONED), 1)
-    some = called[::every]
-    if not len(some) or ends >= NEXT_NOON:
+    if not len(called) or ends >= NEXT_NOON:
         return ()
-    seconds = cars.charge_seconds[some]
-    start_by = np.minimum(
-        cars.latest_start[some] - planner.MARGIN_SECONDS, event.back_by[some] - seconds
-    )
-    leaves = np.clip(
-        (cars.latest_start[some] + seconds - begins) // STEP_SECONDS, 1, STEPS
-    )
     spared: planner.Bools = np.ones(cars.n, dtype=bool)
     spared[called] = False
-    others = np.zeros(STEPS)
     drawn_kw = np.where(spared & cars.charging, cars.power_kw, 0.0)
     ahead_kw = room.ahead_kw(drawn_kw, cars.charge_seconds)
     ahead_kw += coming_kw(of.program, ahead_kw, now=now)
-    others[: len(ahead_kw)] = ahead_kw
-    debts = frontier.Debts(
-        ready=np.full(len(some), ends),
-        leaves=leaves.astype(np.int64),
-        owed_kwh=cars.power_kw[some] * seconds / 3600.0 * every,
-        power_kw=cars.power_kw[some] * every,
-        start_by=(start_by - begins) / STEP_SECONDS,
-        until=leaves.astype(np.int64),
-        others_kw=others,
+    debts = frontier.debts_of(
+        cars,
+        called,
+        kw=cars.power_kw,
+        back_by=event.back_by,
+        ahead_kw=ahead_kw,
+        now=begins,
         ends=ends,
-        spared_late=0,
     )
     lowest = frontier.lowest_cap(debts).cap_kw
     highest = frontier.point(debts, float("inf")).peak_kw
     caps = np.linspace(lowest, max(highest, lowest), CAPS_SHOWN)
     return tuple(
-        replace(one, late=one.late / len(some) * 1000.0)
+        replace(one, late=one.late / len(debts.ready) * 1000.0)
         for one in frontier.frontier(debts, caps.tolist())
     )
 

@@ -18,6 +18,11 @@ urlpatterns = [
     path("events/", events.index, name="event-list"),
     path("programs/<int:program_id>/events/new", events.write, name="write-event"),
     path("events/<int:event_id>/preview", events.preview, name="preview-event"),
+    path(
+        "events/<int:event_id>/restore-cap",
+        events.choose_cap,
+        name="choose-restore-cap",
+    ),
     path("events/<int:event_id>/amend", events.amend, name="amend-event"),
     path("events/<int:event_id>/approve", views.approve, name="approve-event"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),

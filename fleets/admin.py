@@ -182,7 +182,17 @@ class SubstationAdmin(NoDeleting, SubstationBase):
 
 @admin.register(Feeder)
 class FeederAdmin(NoDeleting, FeederBase):
-    list_display = ("code", "name", "substation", "capacity_kw")
+    list_display = (
+        "code", "name", "substation", "capacity_kw", "restore_cap_kw",
+        "restore_ramp_kw_per_minute",
+    )  # fmt: skip
+    fieldsets = (
+        (None, {"fields": ("substation", "code", "name", "capacity_kw")}),
+        ("Changed by two people, with the envelope", {
+            "fields": ("restore_cap_kw", "restore_ramp_kw_per_minute"),
+        }),
+    )  # fmt: skip
+    readonly_fields = ("restore_cap_kw", "restore_ramp_kw_per_minute")
     list_filter = ("substation",)
     list_select_related = ("substation",)
     search_fields = ("name", "code")

@@ -178,6 +178,15 @@ class EventSummary(serializers.ModelSerializer[GridEvent]):
     pending_reason = serializers.CharField(
         help_text="Why it waits for a second person, if it does."
     )
+    cap_kw = serializers.FloatField(
+        allow_null=True,
+        help_text="What the program's cars may draw together while it is given back."
+        " Null: not known yet, or the program's own cap holds.",
+    )
+    cap_by = serializers.CharField(
+        help_text="Who chose that cap; empty: it is the lowest that gives all back in"
+        " time."
+    )
     created_at = MomentField()
     started_at = MomentField(allow_null=True)
     restoring_at = MomentField(allow_null=True)
@@ -189,7 +198,7 @@ class EventSummary(serializers.ModelSerializer[GridEvent]):
         fields: tuple[str, ...] = (
             "id", "version", "status", "program", "kind", "priority", "starts_at",
             "ends_at", "target_kw", "feeders", "substations", "groups", "reason",
-            "pending_reason",
+            "pending_reason", "cap_kw", "cap_by",
             "created_at", "created_by", "started_at", "restoring_at", "completed_at",
             "cancelled_at",
         )  # fmt: skip

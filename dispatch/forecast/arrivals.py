@@ -13,7 +13,7 @@ from dispatch.forecast.quarters import Floats
 from dispatch.models import Forecast, Hold
 from dispatch.models.forecasts import Measure
 from fleets import charging
-from fleets.models import Program
+from fleets.models import Feeder, Program
 
 FULL_PERCENT = 100.0
 
@@ -28,8 +28,8 @@ class Ahead:
     high_90_kw: Floats
 
 
-def not_held(program: Program, *, now: datetime) -> Ahead | None:
-    """Return the unmanaged load of a program's cars but for those that are held.
+def not_held(of: Program | Feeder, *, now: datetime) -> Ahead | None:
+    """Return the unmanaged load of cars that are not held: a program's, or a feeder's.
 
     The newest forecast, from this quarter hour to its end, less what the held cars
     would be drawing had nobody held them: that is owed, and comes by the restore. None
@@ -37,7 +37,7 @@ def not_held(program: Program, *, now: datetime) -> Ahead | None:
     """
     forecast = (
         Forecast.objects.filter(
-            program=program,
+            **{"feeder" if isinstance(of, Feeder) else "program": of},
             measure=Measure.LOAD,
             issued_at__lte=now,
             issued_at__gt=now - timedelta(days=1),
@@ -51,16 +51,19 @@ def not_held(program: Program, *, now: datetime) -> Ahead | None:
     bounds = issuing.bounds_of(forecast)[
         :, begin - quarters.number(forecast.issued_at) :
     ]
-    held = _would_draw_kw(program, begin=begin, count=bounds.shape[1])
+    held = _would_draw_kw(of, begin=begin, count=bounds.shape[1])
     low, _, median, _, high = np.maximum(bounds - held, 0.0)
     return Ahead(quarters.moment(begin), low, median, high)
 
 
-def _would_draw_kw(program: Program, *, begin: int, count: int) -> Floats:
+def _would_draw_kw(of: Program | Feeder, *, begin: int, count: int) -> Floats:
     """Return what held cars would draw, had they charged on until full (count)."""
     rows = np.array(
         Hold.objects.open()
-        .filter(event__program=program, was_charging=True)
+        .filter(
+            **{"vehicle__feeder" if isinstance(of, Feeder) else "event__program": of},
+            was_charging=True,
+        )
         .exclude(holds.AWAY)  # those would draw nothing here
         .values_list(
             "opened_at", "power_kw", "soc_percent", "limit_percent",

@@ -51,6 +51,7 @@ class Running:
     shed: str  # kW, an estimate; empty: none
     shed_interval: str
     cautions: tuple[str, ...]
+    cap: str  # under which it is given back, and how that came about; empty: none
     has_unconfirmed: bool
     has_blind: bool
     gone: str  # cars that left home after a hold; empty: none

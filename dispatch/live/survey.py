@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from math import isfinite
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Case, Value, When
 
-from dispatch import area_hold_offs, results
+from dispatch import area_hold_offs, restore_caps, results
 from dispatch.lifecycle import RUNNING_EVENT, EnvelopeChangeStatus, EventStatus
 from dispatch.live import cars, shapes, verdicts
 from dispatch.live.chart import Sample, draw
@@ -83,6 +84,10 @@ def _picture(now: datetime) -> shapes.Picture:
                 samples[event.pk],
                 left[event.pk],
                 caught[event.pk],
+                restore_caps.in_force(
+                    event.program,
+                    [one for one in running if one.program_id == event.program_id],
+                ),
                 now=now,
                 zone=zone,
             )
@@ -191,6 +196,7 @@ def _running(
     samples: Sequence[Sample],
     gone: results.Left,
     caught: Sequence[results.Caught],
+    cap: restore_caps.Cap,
     *,
     now: datetime,
     zone: ZoneInfo,
@@ -243,6 +249,9 @@ def _running(
         shed=verdicts.shed(newest)[0],
         shed_interval=verdicts.shed(newest)[1],
         cautions=tuple(map(sentence, newest.cautions)) if newest else (),
+        cap=f"given back under {kilowatts(cap.kw)} kW: {cap.chosen}"
+        if restoring and isfinite(cap.kw)
+        else "",
         has_unconfirmed=unconfirmed > 0,
         has_blind=blind > 0,
         gone=verdicts.gone(gone),

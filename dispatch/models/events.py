@@ -75,6 +75,11 @@ class GridEvent(models.Model):
     approved_kw = models.FloatField(null=True)
     approved_cars = models.PositiveIntegerField(null=True)
     approved_kw_per_minute = models.FloatField(null=True)
+    # While it is given back: what the program's cars may draw together, who chose that
+    # (empty: found by itself), and when it was chosen, or reckoned last.
+    cap_kw = models.FloatField(null=True)
+    cap_by = models.CharField(max_length=150, blank=True, db_default="")
+    cap_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=150)  # user or client, for people
     started_at = models.DateTimeField(null=True)
@@ -106,6 +111,10 @@ class GridEvent(models.Model):
             models.CheckConstraint(
                 condition=Q(target_kw=None) | Q(target_kw__gt=0),
                 name="event_target_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(cap_kw=None) | Q(cap_kw__gt=0),
+                name="event_cap_positive",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=EventStatus.values), name="event_status_known"

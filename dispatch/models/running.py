@@ -75,7 +75,12 @@ class Envelope(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"envelope of {self.program or self.feeder or 'everything'}"
+        return f"envelope of {self.of or 'everything'}"
+
+    @property
+    def of(self) -> Program | Feeder | None:
+        """Return what it bounds; None: everything."""
+        return self.program or self.feeder
 
 
 class EnvelopeGauge(models.Model):

@@ -20,7 +20,7 @@ from dispatch.planner.cautions import Caution, Shed, cautions, shed
 from dispatch.planner.holding import Aim, join, let_go, take_further
 from dispatch.planner.intents import Intent, Intents
 from dispatch.planner.queueing import queue_up, queued
-from dispatch.planner.restoring import give_back, pressing_cars, promised_back
+from dispatch.planner.restoring import back_by, give_back, pressing_cars, promised_back
 from dispatch.planner.shapes import (
     ACTS,
     MARGIN_SECONDS,
@@ -32,6 +32,7 @@ from dispatch.planner.shapes import (
     Cars,
     Debt,
     Event,
+    Feeder,
     Floats,
     Ints,
     Program,
@@ -55,6 +56,7 @@ __all__ = [
     "Caution",
     "Debt",
     "Event",
+    "Feeder",
     "Floats",
     "Intent",
     "Intents",
@@ -66,6 +68,7 @@ __all__ = [
     "Standing",
     "Texts",
     "Tracking",
+    "back_by",
     "cautions",
     "decide",
     "shed",

@@ -32,6 +32,7 @@ class Caution(StrEnum):
     BAD_POWER = "many cars tell no power that can be: their usual power counts"
     OUT_OF_REACH = "the target is above what can be held"
     CAP_BELOW = "more charges than the restore cap: cars wait for their latest start"
+    FEEDER_CAP_BELOW = "more charges than the restore cap of a feeder: its cars wait"
     CLOCK_CHANGE = "the clocks change during this event: its hours are as posted"
 
 
@@ -58,9 +59,16 @@ def cautions(
     untold = int((charging & ~cars.power_is_told).sum())
     if untold > UNTOLD_SHARE * int(charging.sum()):
         yield Caution.BAD_POWER
-    is_owed = (cars.owes(Debt.TAKEN) & (event.standing == Standing.CLAIMED)).any()
-    if is_owed and program.ahead_kw[0] >= program.restore_cap_kw:
+    is_owed = cars.owes(Debt.TAKEN) & (event.standing == Standing.CLAIMED)
+    if is_owed.any() and program.ahead_kw[0] >= program.restore_cap_kw:
         yield Caution.CAP_BELOW
+    full = [
+        place
+        for place, feeder in enumerate(program.feeders)
+        if feeder.ahead_kw[0] >= feeder.restore_cap_kw
+    ]
+    if np.isin(cars.feeder[is_owed], full).any():
+        yield Caution.FEEDER_CAP_BELOW
     if event.clocks_change:
         yield Caution.CLOCK_CHANGE
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dispatch.planner.bounds import Bounds
 from dispatch.planner.holding import Aim
 from dispatch.planner.intents import Intents, code
 from dispatch.planner.order import least_slack_first
@@ -19,12 +20,13 @@ from dispatch.planner.shapes import (
     Codes,
     Debt,
     Event,
+    Floats,
     Program,
     Provider,
     Reason,
     Standing,
 )
-from dispatch.room import Bound, Ceiling
+from dispatch.room import Bound
 
 
 def give_back(
@@ -61,11 +63,9 @@ def give_back(
     persons = taken & ~wanted & (opted_out | ~cars.consented)
     picked_up = taken & (cars.area == Area.PICK_UP)
     at_once = (pressing | persons) & ~picked_up
-    cap = Ceiling(program.restore_cap_kw, program.ahead_kw)
-    ramp = Bound(program.restore_ramp_kw_per_minute, program.restored_kw_last_minute)
+    bounds = Bounds(program, cars)
     places = least_slack_first(cars, at_once)
-    cap.add(cars.held_kw[places], cars.charge_seconds[places])
-    ramp.add(cars.held_kw[places])
+    bounds.add(places)
     theirs = np.where(cars.consented, code(Reason.OPTED_OUT), code(Reason.WITHDRAWN))
     reasons = np.where(persons, theirs, code(Reason.LATEST_START))
     yield Intents.of(Act.RESTORE, places, reasons[places])
@@ -77,22 +77,20 @@ def give_back(
     )
     urgent = picked_up & (pressing | persons)
     beyond_or_over = np.where(beyond, code(Reason.ENOUGH), code(Reason.EVENT_OVER))
-    lines: Sequence[tuple[Bools, Reason | Codes, bool, tuple[Bound, ...]]] = (
-        (urgent, Reason.PICK_UP, False, (pick_up,)),
-        (picked_up & ~urgent, Reason.PICK_UP, True, (pick_up, ramp)),
+    lines: Sequence[tuple[Bools, Reason | Codes, bool, bool]] = (
+        (urgent, Reason.PICK_UP, False, False),
+        (picked_up & ~urgent, Reason.PICK_UP, True, True),
         # People need their cars: the cap, which spares the peak, does not delay them.
-        (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, False, (ramp,)),
-        (taken & ~wanted & ~off & ~at_once, beyond_or_over, True, (ramp,)),
+        (taken & (cars.area == Area.OFF) & ~at_once, Reason.AREA_OFF, False, True),
+        (taken & ~wanted & ~off & ~at_once, beyond_or_over, True, True),
     )
-    for line, why, is_capped, bounds in lines:
+    for line, why, capped, ramped in lines:
         places = least_slack_first(cars, line)
-        if is_capped:
-            places = places[cap.fits(cars.held_kw[places], cars.charge_seconds[places])]
-        fit = min(bound.admits(cars.held_kw[places]) for bound in bounds)
-        places = places[:fit]
-        cap.add(cars.held_kw[places], cars.charge_seconds[places])
-        for bound in {ramp, *bounds}:
-            bound.add(cars.held_kw[places])
+        places = bounds.admitted(places, capped=capped, ramped=ramped)
+        if why is Reason.PICK_UP:
+            places = places[: pick_up.admits(cars.held_kw[places])]
+            pick_up.add(cars.held_kw[places])
+        bounds.add(places)
         yield Intents.of(
             Act.RESTORE, places, why if isinstance(why, Reason) else why[places]
         )
@@ -101,18 +99,27 @@ def give_back(
 def promised_back(cars: Cars, events: Sequence[Event], aims: Sequence[Aim]) -> Cars:
     """Let cars whose events are over start early enough to be back in time.
 
-    The last of a car's events counts, and none while another still wants it.
+    Of cars that no event wants any more.
     """
-    back_by = np.full(cars.n, -np.inf)
+    back = back_by(cars, events)
+    due = (back > -np.inf) & (cars.debt == Debt.TAKEN)
+    for aim in aims:
+        due &= ~aim.wants
+    starts = np.where(due, back - cars.charge_seconds, np.inf)
+    return replace(cars, latest_start=np.minimum(cars.latest_start, starts))
+
+
+def back_by(cars: Cars, events: Sequence[Event]) -> Floats:
+    """Return by when cars of events that are over are charged again; -inf: of none (n).
+
+    The last of a car's events counts.
+    """
+    found = np.full(cars.n, -np.inf)
     for event in events:
         if not event.holding:
             claimed = event.standing == Standing.CLAIMED
-            back_by[claimed] = np.maximum(back_by[claimed], event.back_by[claimed])
-    due = (back_by > -np.inf) & (cars.debt == Debt.TAKEN)
-    for aim in aims:
-        due &= ~aim.wants
-    starts = np.where(due, back_by - cars.charge_seconds, np.inf)
-    return replace(cars, latest_start=np.minimum(cars.latest_start, starts))
+            found[claimed] = np.maximum(found[claimed], event.back_by[claimed])
+    return found
 
 
 def _owed_now(cars: Cars) -> Bools:

@@ -5,6 +5,7 @@ Arrays are as long as the fleet (n), one place a car; times are seconds since 19
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -125,6 +126,7 @@ class Cars:
     charge_seconds: Floats  # until it is full, at its power
     restore_calls: Ints  # that giving it back takes: 1, or 2 for a lowered limit
     area: Texts  # Area
+    feeder: Ints  # its place in Program.feeders; -1: none that bounds its restore
     feeder_stopped: Bools  # the switch of its feeder: no new holds
     holds_left: Ints  # today, before it was held often enough
     # Towards a target:
@@ -182,6 +184,17 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class Feeder:
+    """What a feeder bears of restores, and what goes on there already."""
+
+    restore_cap_kw: float  # inf: none
+    restore_ramp_kw_per_minute: float  # inf: none
+    # As a program's, but of all cars that hang on it, whatever their program.
+    ahead_kw: Floats
+    restored_kw_last_minute: float
+
+
+@dataclass(frozen=True)
 class Program:
     """The rules for taking and restoring, and what is going on already."""
 
@@ -196,6 +209,7 @@ class Program:
     picked_up_kw_last_minute: float
     tracking: Tracking = field(default_factory=Tracking)
     newest_reading_at: float = float("inf")  # of any of its cars
+    feeders: Sequence[Feeder] = ()  # those that bound restores of its cars
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dispatch.planner import MARGIN_SECONDS
+from dispatch.planner import MARGIN_SECONDS, Cars
 from dispatch.rehearsal import evening
 from dispatch.rehearsal.evening import (
     LATE_KWH,
@@ -30,6 +30,13 @@ from dispatch.room import Ceiling
 MARGIN_STEPS = MARGIN_SECONDS / STEP_SECONDS
 # The search ends when the cap is known to half a percent.
 CAP_PRECISION = 0.005
+# A forecast errs. Too low a cap makes cars that cannot wait start together later,
+# which costs more than a cap that is as much too high: see planner.md for the curve.
+CAP_MARGIN = 1.03
+# Of a larger fleet, so many groups of cars alike are reckoned with at most.
+MOST_RECKONED = 2_000
+# Alike: their latest starts fall into the same half hour.
+ALIKE_STEPS = 6
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,52 @@ class Debts:
     others_kw: Floats  # (STEPS) what nobody holds back
     ends: int  # of the event
     spared_late: int  # of the cars that are not in here
+
+
+def debts_of(
+    cars: Cars,
+    owed: Ints,
+    *,
+    kw: Floats,
+    back_by: Floats,
+    ahead_kw: Floats,
+    now: float,
+    ends: int,
+) -> Debts:
+    """Return what is owed to these cars from step `ends` after now on.
+
+    `kw` is what each will draw, `ahead_kw` what all others will (by steps). What comes
+    after the last of these cars can be full is no matter of this restore.
+    """
+    kw, seconds = kw[owed], cars.charge_seconds[owed]
+    latest = np.minimum(cars.latest_start[owed], back_by[owed] - seconds)
+    start_by = (latest - now) / STEP_SECONDS
+    takes = seconds / STEP_SECONDS
+    # Whoever is late already goes first, and stays until it is full.
+    stays = np.maximum((cars.latest_start[owed] - now) / STEP_SECONDS, ends) + takes
+    leaves = np.clip(np.ceil(stays), 1, STEPS).astype(np.int64)
+    full_by = float((np.maximum(start_by, ends) + takes).max(initial=0.0))
+    until = int(min(np.ceil(full_by), STEPS))
+    others = np.zeros(STEPS)
+    counts = min(until, len(ahead_kw))
+    others[:counts] = ahead_kw[:counts]
+    start_by = start_by - MARGIN_STEPS
+    owed_kwh = kw * seconds / 3600.0
+
+    line = np.lexsort((seconds, start_by // ALIKE_STEPS))
+    every = max(-(-len(line) // MOST_RECKONED), 1)
+    begins = np.arange(0, len(line), every)
+    return Debts(
+        ready=np.full(len(begins), ends),
+        leaves=np.maximum.reduceat(leaves[line], begins),
+        owed_kwh=np.add.reduceat(owed_kwh[line], begins),
+        power_kw=np.add.reduceat(kw[line], begins),
+        start_by=np.minimum.reduceat(start_by[line], begins),
+        until=np.maximum.reduceat(leaves[line], begins),
+        others_kw=others,
+        ends=ends,
+        spared_late=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ def _cars(stage: Stage, step: int, places: Ints) -> planner.Cars:
         charge_seconds=stage.owed_kwh[places] / power * 3600.0,
         restore_calls=np.ones(n, dtype=np.int64),
         area=np.full(n, str(Area.NONE), dtype="U8"),
+        feeder=np.full(n, -1),
         feeder_stopped=~yes,
         holds_left=1 - stage.stops[places],  # one start a car
         power_is_told=yes,

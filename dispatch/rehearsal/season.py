@@ -16,9 +16,6 @@ from dispatch.rehearsal.sessions import Sessions, winter_weekdays
 
 # The cap search reckons with so many cars at most; more change it by under 1 %.
 MOST_EXPECTED = 8000
-# A forecast errs. Too low a cap makes cars that cannot wait start together later,
-# which costs more than a cap that is as much too high: see planner.md for the curve.
-CAP_MARGIN = 1.03
 # Where nobody said when a car leaves.
 READY_BY = time(7, 0)
 # A learned departure is earlier than four in five that were seen, of at least so many.
@@ -45,7 +42,7 @@ class Setting:
     catch_minutes: float = 5.0
     target_kw: float | None = None
     cap_kw: float | None = None  # None: the lowest by the forecast, and its margin
-    cap_margin: float = CAP_MARGIN
+    cap_margin: float = frontier.CAP_MARGIN
     ramp_kw_per_minute: float = float("inf")
     seed: int = 1
 

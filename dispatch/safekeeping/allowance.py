@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from dispatch.safekeeping.sheet import RAMP_OF, Calls, Owed
+from dispatch.safekeeping.sheet import RAMP_OF, RAMP_OF_FEEDER, Calls, Owed
 from fleets.providers.base import Scope
 
 # From our count to the call's arrival, at most (real seconds).
 UNDERWAY_SECONDS = 0.5
 # Share of a minute's ramp that may go at once: five seconds' worth.
 BURST = 1 / 12
+OWN_RAMPS = (RAMP_OF, RAMP_OF_FEEDER)  # not of envelopes
 
 
 @dataclass(slots=True)
@@ -111,12 +112,12 @@ class Allowance:
     def ramp_allows(self, car: Owed, now: datetime, *, is_late: bool = False) -> bool:
         """Say whether this car's kW fit into every ramp that bounds it.
 
-        One that is late does not wait for its program's, only for the envelopes.
+        One that is late waits for the envelopes alone.
         """
         return all(
             self._ramps[name].may(car.power_kw, now)
             for name in car.ramps
-            if name in self._ramps and not (is_late and name.startswith(RAMP_OF))
+            if name in self._ramps and not (is_late and name.startswith(OWN_RAMPS))
         )
 
     def spend(self, car: Owed, now: datetime, *, starts: bool) -> None:

@@ -12,9 +12,9 @@ from django.db import connection, transaction
 from dispatch import outcomes
 from dispatch.lifecycle import OPEN_HOLD, CommandStatus, HoldStatus
 from dispatch.models import Envelope, LoopTurn
-from dispatch.safekeeping.sheet import RAMP_OF, Calls, Give, Head, Owed
+from dispatch.safekeeping.sheet import RAMP_OF, RAMP_OF_FEEDER, Calls, Give, Head, Owed
 from fleets import clock
-from fleets.models import Bucket, Program
+from fleets.models import Bucket, Feeder, Program
 from fleets.providers import makes, throttle
 
 ROWS_AT_ONCE = 2000
@@ -147,7 +147,7 @@ def _given(
 def _bounds(*, program: str, feeder: str | None) -> tuple[str, ...]:
     names = [f"{RAMP_OF}{program}", f"envelope {program}", EVERYTHING]
     if feeder:
-        names.append(f"feeder {feeder}")
+        names += [f"feeder {feeder}", f"{RAMP_OF_FEEDER}{feeder}"]
     return tuple(names)
 
 
@@ -159,6 +159,9 @@ def _ramps() -> dict[str, float]:
             "code", "restore_ramp_kw_per_minute"
         )
     }
+    bounding = Feeder.objects.exclude(restore_ramp_kw_per_minute=None)
+    for code, kw in bounding.values_list("code", "restore_ramp_kw_per_minute"):
+        ramps[f"{RAMP_OF_FEEDER}{code}"] = kw or 0.0
     for row in Envelope.objects.select_related("program", "feeder"):
         kw = row.restoring_max_kw_per_minute or row.max_kw_per_minute
         if row.program is not None:

@@ -22,8 +22,10 @@ from fleets.clock import Timeline
 # Grows when an older reader would misunderstand a newer sheet.
 FORMAT = 1
 MARK = b"gridbalance sheet 1\n"
-# Of a program's own ramp among what bounds a car; all others are envelopes.
+# Of a program's and a feeder's own ramp among what bounds a car; all others are
+# envelopes.
 RAMP_OF = "program "
+RAMP_OF_FEEDER = "ramp of feeder "
 
 
 class Unreadable(Exception):

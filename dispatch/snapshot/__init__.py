@@ -1,7 +1,9 @@
 """Observe: rows to the planner's arrays, all of one moment.
 
 Seven queries a program, whatever the number of cars; three more an event, and one if
-it is aimed. Under a restore cap, two more while anything is owed.
+it is aimed. Under a restore cap, or once an event is over, two more while anything is
+owed; one more where a program has open holds on feeders, and three while any of these
+bounds its restores.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from datetime import datetime, timedelta
 import numpy as np
 from django.db.models import Q
 
-from dispatch import holds, limits, planner, room
+from dispatch import holds, limits, planner, restore_caps, room
+from dispatch.lifecycle import EventStatus
 from dispatch.models import Envelope, GridEvent, Hold
 from dispatch.planner import Debt, Standing
-from dispatch.snapshot import fleet, rows, standings
+from dispatch.snapshot import feeders, fleet, rows, standings
 from dispatch.snapshot.coming import coming_kw
 from fleets.models import Bucket, Program, Tactic
 from fleets.providers import throttle
@@ -36,7 +39,8 @@ class Snapshot:
 def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Snapshot:
     """Return one program's arrays; `events` in the order of `in_order()`."""
     columns = rows.columns(program, now)
-    cars = fleet.cars(program, columns, now)
+    bounding = feeders.bounding(columns)
+    cars = fleet.cars(program, columns, now, bounding=[one.pk for one in bounding])
     observed_at = np.array(columns["observed_at"], dtype=float)
     drawn_kw = fleet.drawn_kw(columns, cars)
     promised = program.restore_within_hours * 3600.0
@@ -47,7 +51,10 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
         for event in events
     ]
     ahead_kw = room.ahead_kw(drawn_kw, cars.charge_seconds)
-    if program.restore_cap_kw is not None and cars.owes(Debt.TAKEN).any():
+    is_bounded = program.restore_cap_kw is not None or any(
+        event.status == EventStatus.RESTORING for event in events
+    )
+    if is_bounded and cars.owes(Debt.TAKEN).any():
         ours = np.zeros(cars.n, dtype=bool)
         for one in standing:
             ours |= (one.standing == Standing.CLAIMED) | (
@@ -57,8 +64,9 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
         ahead_kw += coming_kw(program, here_kw, now=now)
     return Snapshot(
         program=replace(
-            _program(program, ahead_kw, now),
+            _program(program, events, ahead_kw, now),
             newest_reading_at=float(observed_at.max(initial=-np.inf)),
+            feeders=feeders.of(bounding, cars, drawn_kw, now=now),
         ),
         cars=cars,
         charging_kw=float(drawn_kw.sum()),
@@ -103,17 +111,19 @@ def _restoring_kw_per_minute(program: Program) -> float:
 
 
 def _program(
-    program: Program, ahead_kw: planner.Floats, now: datetime
+    program: Program,
+    events: Sequence[GridEvent],
+    ahead_kw: planner.Floats,
+    now: datetime,
 ) -> planner.Program:
     """Return the rules, and what is going on."""
     a_minute_ago = now - timedelta(minutes=1)
     restored = Hold.objects.filter(
         event__program=program, restoring_at__gt=a_minute_ago
     ).values_list("power_kw", "restore_reason")
-    cap = program.restore_cap_kw
     return planner.Program(
         limit_first=program.tactic == Tactic.LIMIT,
-        restore_cap_kw=float("inf") if cap is None else cap,
+        restore_cap_kw=restore_caps.in_force(program, events).kw,
         restore_ramp_kw_per_minute=program.restore_ramp_kw_per_minute,
         ahead_kw=ahead_kw,
         restored_kw_last_minute=float(sum(kw for kw, _ in restored)),

@@ -9,17 +9,17 @@ import numpy as np
 from dispatch.forecast import arrivals, quarters
 from dispatch.planner import Floats
 from dispatch.room import AHEAD_SECONDS, AHEAD_STEPS
-from fleets.models import Program
+from fleets.models import Feeder, Program
 
 
-def coming_kw(program: Program, here_kw: Floats, *, now: datetime) -> Floats:
+def coming_kw(of: Program | Feeder, here_kw: Floats, *, now: datetime) -> Floats:
     """Return the load of cars to come, in steps of AHEAD_SECONDS (AHEAD_STEPS).
 
     The unmanaged load that is forecast, but for the cars that are held, less `here_kw`:
     that of cars which charge already and were not held. Nothing without a forecast, nor
     beyond its end.
     """
-    ahead = arrivals.not_held(program, now=now)
+    ahead = arrivals.not_held(of, now=now)
     if ahead is None:
         return np.zeros(AHEAD_STEPS)
     since = (now - ahead.starts_at).total_seconds()

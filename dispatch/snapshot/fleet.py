@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -26,8 +27,13 @@ from fleets.models import Program
 from fleets.providers import makes
 
 
-def cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
-    """Return the program's cars, and those that it still owes something."""
+def cars(
+    program: Program, columns: Columns, now: datetime, *, bounding: Sequence[int]
+) -> planner.Cars:
+    """Return the program's cars, and those that it still owes something.
+
+    `bounding` are the feeders that bound restores, ascending.
+    """
 
     def floats(name: str) -> planner.Floats:
         return np.array(columns[name], dtype=float)
@@ -87,6 +93,7 @@ def cars(program: Program, columns: Columns, now: datetime) -> planner.Cars:
         area=area_hold_offs.standing(
             program, feeder_ids=feeder_ids, opened_at=floats("opened_at"), now=now
         ),
+        feeder=_places(feeder_ids, bounding),
         feeder_stopped=np.isin(feeder_ids, _stopped_feeders()),
         holds_left=np.array(columns["holds_left"], dtype=np.int64),
         held_kw=held_kw,
@@ -107,6 +114,12 @@ def drawn_kw(columns: Columns, cars: planner.Cars) -> planner.Floats:
     charges = cars.consented & cars.charging & cars.owes(Debt.NONE)
     going_back = np.array(columns["going_back"], dtype=bool)
     return np.where(charges, cars.power_kw, np.where(going_back, cars.held_kw, 0.0))
+
+
+def _places(feeder_ids: planner.Ints, bounding: Sequence[int]) -> planner.Ints:
+    """Return where each car's feeder stands among these; -1: it does not (n)."""
+    places = np.searchsorted(np.array(bounding, dtype=np.int64), feeder_ids)
+    return np.where(np.isin(feeder_ids, bounding), places, -1)
 
 
 def _stopped_feeders() -> list[int]:

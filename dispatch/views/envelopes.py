@@ -228,32 +228,37 @@ def _decide(
 
 
 def _proposal(request: HttpRequest, change: EnvelopeChange) -> Proposal:
-    words = envelope_changes.words_of(change.envelope)
+    row = change.envelope
+    words = envelope_changes.words_of(row)
     lines = tuple(
-        Line(words[name], _value(name, change.before[name]), _value(name, value))
+        Line(
+            words[name],
+            _value(row, name, change.before[name]),
+            _value(row, name, value),
+        )
         for name, value in change.after.items()
         if value != change.before[name]
     )
     mine = change.proposed_by_id == request.user.pk
-    return Proposal(change, _of(change.envelope), lines, mine)
+    return Proposal(change, _of(row), lines, mine)
 
 
 def _bounds(row: Envelope) -> tuple[Line, ...]:
     words = envelope_changes.words_of(row)
     bounds = envelope_changes.bounds_of(row)
     return tuple(
-        Line(words[name], _value(name, value)) for name, value in bounds.items()
+        Line(words[name], _value(row, name, value)) for name, value in bounds.items()
     )
 
 
-def _value(name: str, value: float | None) -> str:
+def _value(row: Envelope, name: str, value: float | None) -> str:
     if value is None:
-        return envelope_changes.MAY_BE_EMPTY[name]
+        return envelope_changes.may_be_empty(row)[name]
     return f"{value:,.12g}"  # a bound is shown whole, never as 1e+06
 
 
 def _of(row: Envelope) -> str:
-    return str(row.program or row.feeder or "Everything")
+    return str(row.of or "Everything")
 
 
 def _person(request: HttpRequest) -> User:

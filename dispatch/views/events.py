@@ -13,15 +13,20 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from dispatch import grid_events
+from dispatch import grid_events, restore_caps
 from dispatch import preview as foresight
 from dispatch.event_rules import AIMS, EventError, Invalid
-from dispatch.forms import AmendEventForm, EventChangesForm, NewEventForm
+from dispatch.forms import (
+    AmendEventForm,
+    EventChangesForm,
+    NewEventForm,
+    RestoreCapForm,
+)
 from dispatch.lifecycle import EventKind, EventStatus
 from dispatch.live.words import span
 from dispatch.models import GridEvent, Occurrence
 from dispatch.tasks import tick
-from dispatch.views import confirm, let_operate, let_watch, may_operate
+from dispatch.views import confirm, done, let_operate, let_watch, may_operate
 from fleets import clock
 from fleets.models import Program
 from fleets.wake import wake
@@ -75,8 +80,35 @@ def preview(request: HttpRequest, event_id: int) -> HttpResponse:
             "aim": _aim(event),
             "found": found,
             "takes": span(found.takes),
+            "cap": restore_caps.chosen(event),
+            "cap_form": RestoreCapForm(),
+            "may_operate": may_operate(request.user),
             "sheets": ("css/envelopes.css",),
         },
+    )
+
+
+@login_required
+@require_http_methods(["POST"])
+def choose_cap(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Take down under which cap an event's cars are to be given back."""
+    let_operate(request)
+    event = get_object_or_404(GridEvent, pk=event_id)
+    form = RestoreCapForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "A number and a reason are needed.")
+        return redirect("preview-event", event_id)
+    return done(
+        request,
+        lambda: restore_caps.choose(
+            event,
+            form.cleaned_data["cap_kw"],
+            actor=request.user.get_username(),
+            now=clock.now(),
+            why=form.cleaned_data["why"],
+        ),
+        "That cap holds once the event is over.",
+        to="event-list",
     )
 
 

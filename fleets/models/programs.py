@@ -37,8 +37,8 @@ class Program(models.Model):
     # Of departures that are learnt: the share that may come before a car is ready.
     departure_quantile = models.FloatField(default=0.1, db_default=0.1)
     minimum_charge_percent = models.FloatField(default=30.0)
-    # Restores: charging kW of the program's cars that they may add up to (null: no
-    # cap), and how fast they may come.
+    # Restores: charging kW of the program's cars that they may add up to (null: the
+    # lowest that gives all back in time), and how fast they may come.
     restore_cap_kw = models.FloatField(null=True, blank=True)
     restore_ramp_kw_per_minute = models.FloatField(default=50.0)
     restore_style = models.CharField(

@@ -6,7 +6,8 @@ thread, so its processor time is how long it takes on a core that nobody else us
 - *start*: an event without a target begins, and half of the cars must be told why not;
 - *target*: one begins that needs a tenth of what charges;
 - *quiet*: the next turn of that start, in which nothing has changed;
-- *restore*: it is over, and all that it holds stands in line under a cap.
+- *restore*: it is over, and all that it holds stands in line under a cap, and under one
+  of each feeder.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dispatch.planner import (
     Cars,
     Debt,
     Event,
+    Feeder,
     Intents,
     Program,
     Provider,
@@ -39,6 +41,7 @@ NOW = 1_800_000_000.0
 HOUR = 3600.0
 # So few calls that the room for restores runs out before the cars do.
 FLEETS_PER_HOUR = 0.03
+CARS_PER_FEEDER = 500
 
 
 def measure() -> dict[str, float]:
@@ -81,7 +84,20 @@ def _asked(n: int) -> dict[str, float]:
         pick_up_ramp_kw_per_minute=np.inf,
         picked_up_kw_last_minute=0.0,
     )
-    capped = replace(uncapped, restore_cap_kw=a_tenth_kw)
+    feeders = int(cars.feeder.max()) + 1
+    capped = replace(
+        uncapped,
+        restore_cap_kw=a_tenth_kw,
+        feeders=[
+            Feeder(
+                restore_cap_kw=a_tenth_kw / feeders,
+                restore_ramp_kw_per_minute=a_tenth_kw / feeders,
+                ahead_kw=np.zeros(1),
+                restored_kw_last_minute=0.0,
+            )
+        ]
+        * feeders,
+    )
 
     def decide(event: Event, cars: Cars, program: Program = uncapped) -> Intents:
         calls = np.where(cars.owes(Debt.NONE), 0, cars.restore_calls)
@@ -139,6 +155,7 @@ def _cars(n: int) -> Cars:
         charge_seconds=some.uniform(600.0, 8 * 3600.0, n),
         restore_calls=np.ones(n, dtype=np.int64),
         area=np.full(n, "", dtype="U8"),
+        feeder=some.integers(0, max(n // CARS_PER_FEEDER, 1), n),
         feeder_stopped=no,
         holds_left=np.full(n, 2),
         power_is_told=yes,

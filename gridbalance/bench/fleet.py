@@ -43,7 +43,9 @@ def enrol() -> Program:
     enrolment.import_connections(smartcar.shared(), region="US", now=now)
     # Nobody is spared for a departure, whatever the hour is.
     ready_by = (now + timedelta(hours=23)).time()
-    program = Program.objects.create(code="bench", name="Bench", ready_by=ready_by)
+    program = Program.objects.create(
+        code="bench", name="Bench", ready_by=ready_by, restore_cap_kw=ENDLESS
+    )
     Vehicle.objects.update(
         is_plugged_in=True,
         is_charging=True,

@@ -232,6 +232,7 @@ class Drill:
             code="drill",
             name="Drill",
             restore_ramp_kw_per_minute=self.vehicles * RAMP_KW_PER_CAR,
+            restore_cap_kw=ENDLESS,  # the ramp alone
         )
 
     # --- The event --

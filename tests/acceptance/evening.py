@@ -78,6 +78,7 @@ class Evening:
             code=f"evening-{number}",
             name=f"Evening {number}",
             restore_ramp_kw_per_minute=10_000,
+            restore_cap_kw=1e6,  # back at once: evenings here last minutes
         )
         plugged = {**cast, **more}
         named = {**plugged, **late}

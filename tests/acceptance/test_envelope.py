@@ -64,7 +64,7 @@ def test_the_grid_never_sees_more_than_the_envelope_in_either_direction(
         know_well(evening)
         # Nothing but the envelope is in the way of giving back all at once.
         Program.objects.filter(pk=evening.program.pk).update(
-            restore_ramp_kw_per_minute=1e6, restore_cap_kw=None
+            restore_ramp_kw_per_minute=1e6, restore_cap_kw=1e6
         )
     with everything_within(MOST_KW):
         operator = HostileOperator()

@@ -35,6 +35,7 @@ GOOD: dict[str, Any] = {
     "charge_seconds": 2 * HOUR,
     "restore_calls": 1,
     "area": Area.NONE,
+    "feeder": -1,
     "feeder_stopped": False,
     "holds_left": 2,
     "power_is_told": True,

@@ -73,14 +73,14 @@ def test_a_restore_leaves_room_for_them(
     assert free.program.ahead_kw.max() <= 7.0  # nobody waits: nobody is asked about
 
 
-def test_without_a_cap_nobody_is_asked_about(
+def test_while_an_event_without_a_cap_holds_nobody_is_asked_about(
     foretold: Program,
     ada: Vehicle,
     make_event: Callable[..., GridEvent],
     make_stop: Callable[..., Command],
 ) -> None:
     foretold.restore_cap_kw = None
-    event = make_event(foretold, status="restoring")
+    event = make_event(foretold, status="active")
     make_stop(event)
     Hold.objects.update(status="held")
 

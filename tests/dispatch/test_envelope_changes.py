@@ -105,6 +105,27 @@ def test_a_programs_restore_rules_are_bounds_too(
     assert {name: bounds()[name] for name in wanted} == wanted
 
 
+def test_a_feeders_restore_rules_are_bounds_too(
+    make_feeder: Make, olga: User, pia: User
+) -> None:
+    row = Envelope.objects.create(
+        feeder=make_feeder(), max_kw=100, max_cars=20, max_kw_per_minute=10
+    )
+    ramped = {"restore_cap_kw": 50.0, "restore_ramp_kw_per_minute": 5.0}
+
+    for wanted in (ramped, {"restore_ramp_kw_per_minute": None}):
+        row.refresh_from_db()
+        approve(propose(row, olga, **wanted), pia)
+        feeder = Feeder.objects.get()
+        assert {name: getattr(feeder, name) for name in wanted} == wanted
+    assert Feeder.objects.get().restore_cap_kw == 50.0
+
+
+def test_a_program_cannot_be_without_a_ramp(row: Envelope, olga: User) -> None:
+    with pytest.raises(Invalid):
+        propose(row, olga, restore_ramp_kw_per_minute=None)
+
+
 def test_both_are_in_the_trail(row: Envelope, olga: User, pia: User) -> None:
     change = approve(propose(row, olga), pia)
 

@@ -16,6 +16,7 @@ from dispatch.planner import (
     Cars,
     Debt,
     Event,
+    Feeder,
     Intents,
     Program,
     Provider,
@@ -48,6 +49,7 @@ ANY = st.fixed_dictionaries(
         "debt": st.sampled_from([str(debt) for debt in Debt]),
         "area": st.sampled_from([str(area) for area in Area]),
         "feeder_stopped": st.booleans(),
+        "feeder": st.integers(-1, 1),
     },
 )
 T = TypeVar("T", Cars, Event)
@@ -89,6 +91,15 @@ def questions(draw: st.DrawFn) -> Asked:
         restore_cap_kw=draw(bounds),
         restore_ramp_kw_per_minute=draw(bounds),
         pick_up_ramp_kw_per_minute=draw(bounds),
+        feeders=[
+            Feeder(
+                restore_cap_kw=draw(bounds),
+                restore_ramp_kw_per_minute=draw(bounds),
+                ahead_kw=np.zeros(1),
+                restored_kw_last_minute=0.0,
+            )
+            for _ in range(2)
+        ],
     )
     provider = replace(
         PROVIDER,
@@ -200,6 +211,10 @@ def _done(asked: Asked, intents: Intents) -> Asked:
             + ahead_kw(held_kw * restored, fleet.charge_seconds),
             restored_kw_last_minute=program.restored_kw_last_minute + started_kw,
             picked_up_kw_last_minute=program.picked_up_kw_last_minute + picked_up_kw,
+            feeders=[
+                _with(one, held_kw * (restored & (fleet.feeder == number)), fleet)
+                for number, one in enumerate(program.feeders)
+            ],
         ),
         replace(fleet, debt=debt, held_kw=held_kw, shown=shown),
         [
@@ -207,4 +222,13 @@ def _done(asked: Asked, intents: Intents) -> Asked:
             for one in events
         ],
         replace(provider, owed_latest_starts=np.array(owed)),
+    )
+
+
+def _with(feeder: Feeder, started_kw: planner.Floats, fleet: Cars) -> Feeder:
+    """Return a feeder on which these cars have started (n)."""
+    return replace(
+        feeder,
+        ahead_kw=feeder.ahead_kw + ahead_kw(started_kw, fleet.charge_seconds),
+        restored_kw_last_minute=feeder.restored_kw_last_minute + started_kw.sum(),
     )
