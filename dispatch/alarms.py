@@ -75,6 +75,26 @@ def away_key(hold_id: int) -> str:
     return f"hold:{hold_id}:away"
 
 
+def cap_key(event_id: int) -> str:
+    """Return the key of the alarm about cars that went back over a restore cap."""
+    return f"event:{event_id}:cap"
+
+
+def ramp_key(event_id: int) -> str:
+    """Return the key of the alarm about cars that went back faster than a ramp."""
+    return f"event:{event_id}:ramp"
+
+
+def target_key(event_id: int) -> str:
+    """Return the key of the alarm about a target that cannot be met."""
+    return f"event:{event_id}:target"
+
+
+def of_event(event_id: int) -> list[str]:
+    """Return every key that an event may have an alarm under."""
+    return [cap_key(event_id), ramp_key(event_id), target_key(event_id)]
+
+
 def short_key(hold_id: int) -> str:
     """Return the key of the alarm about a car that left with less than promised.
 

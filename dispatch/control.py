@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from dispatch import (
     area_hold_offs,
+    breaches,
     catches,
     confirmation,
     grid_events,
@@ -93,18 +94,24 @@ def evaluate(program: Program, *, now: datetime) -> planner.Intents:
         catches.record(intents, seen.cars, now=now)
         polls.queue(program, seen.cars, seen.events, now=now)
         confirmation.watch(program, now=now)
+        cautions = {
+            one.event_id: list(
+                planner.cautions(rules, seen.cars, one, intents, now=now.timestamp())
+            )
+            for one in seen.events
+        }
+        breaches.record(
+            planner.breaches(rules, seen.cars, intents),
+            seen.cars,
+            events,
+            cautions,
+            now=now,
+        )
         samples.sample(
             events,
             charging_kw=seen.charging_kw,
             shed={one.event_id: planner.shed(seen.cars, one) for one in seen.events},
-            cautions={
-                one.event_id: list(
-                    planner.cautions(
-                        rules, seen.cars, one, intents, now=now.timestamp()
-                    )
-                )
-                for one in seen.events
-            },
+            cautions=cautions,
             now=now,
         )
     if intents:

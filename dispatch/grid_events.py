@@ -16,7 +16,7 @@ from typing import TypedDict
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
-from dispatch import audit, envelope, event_rules, holds, stops
+from dispatch import alarms, audit, envelope, event_rules, holds, stops
 from dispatch.event_rules import Finding, Invalid, NotAllowed, Stale, WrongMoment
 from dispatch.lifecycle import (
     RUNNING_EVENT,
@@ -351,6 +351,7 @@ def _complete(now: datetime) -> list[int]:
     Participation.objects.filter(event__in=ids).move(
         ParticipationStatus.ENDED, now=now, reason="event completed", ended_at=now
     )
+    alarms.clear([key for pk in ids for key in alarms.of_event(pk)], now=now)
     return ids
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from dispatch.planner import Caution
 from dispatch.shortfalls import TOLERANCE_KWH
 
 # A car that an event held twice in one stay has left once.
@@ -48,6 +49,35 @@ class Left:
         return self.short_kwh / self.weighed * 1000.0 if self.weighed else 0.0
 
 
+# Of the samples' minutes, those in which the target was out of reach.
+BROKEN = """
+select e.id, count(h.id) filter (where h.over_cap),
+    count(h.id) filter (where h.over_ramp),
+    (
+        select count(distinct date_trunc('minute', s.at)) from dispatch_loadsample s
+        where s.event_id = e.id and %(out_of_reach)s = any(s.cautions)
+    )
+from unnest(%(events)s::bigint[]) e (id)
+left join lateral (
+    select hold_id as id from dispatch_participation
+    where event_id = e.id and hold_id is not null
+    union
+    select id from dispatch_hold where event_id = e.id
+) held on true
+left join dispatch_hold h on h.id = held.id and (h.over_cap or h.over_ramp)
+group by e.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """How often something that comes second gave way to what comes first."""
+
+    over_cap: int = 0  # cars given back although a restore cap had no room
+    over_ramp: int = 0
+    minutes_out_of_reach: int = 0  # of the target
+
+
 CAUGHT = """
 select c.event_id, v.make, count(*), count(*) filter (where c.was_read),
     percentile_cont(array[0.5, 0.9, 1]) within group (
@@ -82,6 +112,19 @@ def caught(event_ids: Iterable[int]) -> dict[int, list[Caught]]:
             cursor.execute(CAUGHT, [ids])
             for pk, make, cars, was_read, seconds in cursor.fetchall():
                 found[pk].append(Caught(make, cars, was_read, *seconds))
+    return found
+
+
+def broken(event_ids: Iterable[int]) -> dict[int, Broken]:
+    """Return, for each event, what gave way."""
+    ids = list(event_ids)
+    found = {pk: Broken() for pk in ids}
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                BROKEN, {"events": ids, "out_of_reach": str(Caution.OUT_OF_REACH)}
+            )
+            found |= {pk: Broken(*row) for pk, *row in cursor.fetchall()}
     return found
 
 

@@ -39,6 +39,10 @@ class Bound:
         fits = (after <= self._most_kw) | (before <= 0)
         return len(kw) if fits.all() else int(np.argmin(fits))
 
+    def exceeded(self, kw: Floats) -> Bools:
+        """Say of a line of cars that start whatever the bound which go beyond it."""
+        return self._line(kw)[1:] > self._most_kw
+
     def add(self, kw: Floats) -> None:
         """Count cars."""
         self._kw = float(self._line(kw)[-1])
@@ -94,6 +98,12 @@ class Ceiling:
     def is_exceeded(self) -> bool:
         """Say whether more is drawn at any time."""
         return bool((self._kw > self._most_kw).any())
+
+    def exceeded(self, seconds: Floats) -> Bools:
+        """Say of cars that are counted, each for so long, in whose time more is."""
+        over = np.flatnonzero(self._kw > self._most_kw)
+        first = over[0] if len(over) else np.inf
+        return np.ceil(_steps(seconds) - ROUNDING) > first
 
     def add(self, kw: Floats, seconds: Floats) -> None:
         """Count cars, each of so many kW for so long."""

@@ -28,6 +28,7 @@ def live(event: GridEvent) -> dict[str, Any]:
         "participations": list(participations),
         "holds": list(holds),
         "left": results.left([event.pk])[event.pk],
+        "broken": results.broken([event.pk])[event.pk],
         "caught": results.caught([event.pk])[event.pk],
         "load": event.samples.order_by("-at").first(),
     }

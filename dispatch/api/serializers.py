@@ -268,6 +268,18 @@ class Left(serializers.Serializer[Any]):
     short_kwh_per_1000 = serializers.FloatField(help_text="Of those weighed.")
 
 
+class Broken(serializers.Serializer[Any]):
+    """What gave way: to opt-outs, departures and hold-offs, or for want of cars."""
+
+    over_cap = serializers.IntegerField(
+        help_text="Cars given back although a restore cap had no room."
+    )
+    over_ramp = serializers.IntegerField(help_text="Cars given back beyond a ramp.")
+    minutes_out_of_reach = serializers.IntegerField(
+        help_text="In which the target was above what could be held."
+    )
+
+
 class Caught(serializers.Serializer[Any]):
     """Cars that plugged in during the event, and how late they were judged."""
 
@@ -287,6 +299,7 @@ class Live(serializers.Serializer[Any]):
     participations = ParticipationCount(many=True)
     holds = HoldCount(many=True)
     left = Left()
+    broken = Broken()
     caught = Caught(many=True)
     load = Load(allow_null=True)
 

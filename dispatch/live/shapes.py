@@ -56,6 +56,7 @@ class Running:
     has_blind: bool
     gone: str  # cars that left home after a hold; empty: none
     gone_tone: Tone
+    broken: str  # what gave way to what comes first; empty: nothing
     caught: tuple[str, ...]  # how late cars that plugged in were judged, by make
 
 

@@ -74,6 +74,7 @@ def _picture(now: datetime) -> shapes.Picture:
     ids = [event.pk for event in running]
     samples = _samples(running)
     left, caught = results.left(ids), results.caught(ids)
+    broken = results.broken(ids)
     states = cars.states(ids)
     return shapes.Picture(
         now=now,
@@ -83,6 +84,7 @@ def _picture(now: datetime) -> shapes.Picture:
                 event,
                 samples[event.pk],
                 left[event.pk],
+                broken[event.pk],
                 caught[event.pk],
                 restore_caps.in_force(
                     event.program,
@@ -195,6 +197,7 @@ def _running(
     event: GridEvent,
     samples: Sequence[Sample],
     gone: results.Left,
+    broken: results.Broken,
     caught: Sequence[results.Caught],
     cap: restore_caps.Cap,
     *,
@@ -256,6 +259,7 @@ def _running(
         has_blind=blind > 0,
         gone=verdicts.gone(gone),
         gone_tone="warning" if gone.late else "",
+        broken=verdicts.broken(broken),
         caught=tuple(
             f"{sentence(one.make.lower())}: {counted(one.cars, 'plug-in')}, half judged"
             f" within {span(timedelta(seconds=one.half_within_seconds))}, all within"

@@ -26,6 +26,19 @@ def gone(left: results.Left) -> str:
     return text
 
 
+def broken(found: results.Broken) -> str:
+    """Say what gave way: a cap, a ramp, a target."""
+    parts = []
+    if found.over_cap:
+        parts.append(f"{counted(found.over_cap, 'car')} went back over the restore cap")
+    if found.over_ramp:
+        parts.append(f"{counted(found.over_ramp, 'car')} beyond the ramp")
+    if found.minutes_out_of_reach:
+        minutes = counted(found.minutes_out_of_reach, "minute")
+        parts.append(f"target out of reach for {minutes}")
+    return ", ".join(parts)
+
+
 def shed(newest: Sample | None) -> tuple[str, str]:
     """Return the estimate of what is shed, and its interval."""
     if newest is None or newest.shed_kw is None:

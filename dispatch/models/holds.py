@@ -56,6 +56,10 @@ class Hold(models.Model):
     left_at = models.DateTimeField(null=True)
     short_kwh = models.FloatField(null=True)
 
+    # Given back although a restore cap, or a ramp, had no room: what comes first did.
+    over_cap = models.BooleanField(default=False, db_default=False)
+    over_ramp = models.BooleanField(default=False, db_default=False)
+
     objects = HoldQuerySet.as_manager()
     MOVES = HOLD_MOVES
     SUBJECT = "hold"

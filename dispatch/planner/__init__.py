@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dispatch.planner.breaches import Breaches, breaches
 from dispatch.planner.cautions import Caution, Shed, cautions, shed
 from dispatch.planner.holding import Aim, join, let_go, take_further
 from dispatch.planner.intents import Intent, Intents
@@ -52,6 +53,7 @@ __all__ = [
     "Act",
     "Area",
     "Bools",
+    "Breaches",
     "Cars",
     "Caution",
     "Debt",
@@ -69,6 +71,7 @@ __all__ = [
     "Texts",
     "Tracking",
     "back_by",
+    "breaches",
     "cautions",
     "decide",
     "shed",

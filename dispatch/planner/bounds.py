@@ -36,6 +36,18 @@ class Bounds:
         for feeder, at in self._by_feeder(places):
             feeder.add(*self._drawn(places[at]))
 
+    def broken(self, line: Ints) -> tuple[Bools, Bools]:
+        """Count a line of cars that go whatever the bounds.
+
+        Return which of them go over a cap, and which over a ramp.
+        """
+        cap, ramp = self._program.broken(*self._drawn(line))
+        for feeder, at in self._by_feeder(line):
+            feeder_cap, feeder_ramp = feeder.broken(*self._drawn(line[at]))
+            cap[at] |= feeder_cap
+            ramp[at] |= feeder_ramp
+        return cap, ramp
+
     def _drawn(self, places: Ints) -> tuple[Floats, Floats]:
         return self._cars.held_kw[places], self._cars.charge_seconds[places]
 
@@ -68,6 +80,13 @@ class _Curve:
             found[fits[self._ramp.admits(kw[fits]) :]] = False
         return found
 
+    def broken(self, kw: Floats, seconds: Floats) -> tuple[Bools, Bools]:
+        """Count a line of cars; say which go over the cap, and over the ramp."""
+        over_ramp = self._ramp.exceeded(kw)
+        self.add(kw, seconds)
+        return self._cap.exceeded(seconds), over_ramp
+
     def add(self, kw: Floats, seconds: Floats) -> None:
+        """Count cars, each of so many kW for so long."""
         self._cap.add(kw, seconds)
         self._ramp.add(kw)

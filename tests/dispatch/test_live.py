@@ -555,7 +555,7 @@ def test_its_queries_do_not_grow_with_the_fleet(
     with statements() as many:
         live.render(live.picture(NOW))
 
-    assert len(few) == len(many) == 19
+    assert len(few) == len(many) == 20
 
 
 # --- On its way ---

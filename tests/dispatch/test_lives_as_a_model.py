@@ -62,7 +62,6 @@ PHASES = tuple(Phase) if WISH else (Phase.explicit, Phase.reuse, Phase.generate)
 TOLD = settings(
     max_examples=STORIES,
     stateful_step_count=30,
-    deadline=None,
     print_blob=True,
     derandomize=not WISH,  # the same stories for everybody, unless asked
     phases=PHASES,

@@ -23,6 +23,7 @@ from dispatch.planner import (
     Reason,
     Standing,
 )
+from dispatch.planner.intents import code
 from dispatch.room import ahead_kw
 from tests.dispatch.fleet import GOOD, HOUR, NOW, PROGRAM, PROVIDER, cars, event
 
@@ -232,3 +233,18 @@ def _with(feeder: Feeder, started_kw: planner.Floats, fleet: Cars) -> Feeder:
         ahead_kw=feeder.ahead_kw + ahead_kw(started_kw, fleet.charge_seconds),
         restored_kw_last_minute=feeder.restored_kw_last_minute + started_kw.sum(),
     )
+
+
+@given(asked=questions())
+def test_a_cap_gives_way_only_to_what_is_counted(asked: Asked) -> None:
+    """One car always may where nothing is drawn, or it would wait for ever."""
+    program, fleet, _, _ = asked
+    restores = said(asked)[0].to(Act.RESTORE)
+    found = planner.breaches(program, fleet, restores)
+
+    kw = fleet.held_kw[restores.place]
+    drawn = program.ahead_kw + ahead_kw(kw, fleet.charge_seconds[restores.place])
+    most = max(program.restore_cap_kw, program.ahead_kw.max(), kw.max(initial=0.0))
+    assert len(found.cap) or drawn.max() <= most + 1e-9
+    in_turn = restores.place[restores.reason_code == code(Reason.EVENT_OVER)]
+    assert not np.isin(in_turn, np.append(found.cap, found.ramp)).any()

@@ -323,7 +323,6 @@ def test_many_old_messages_go_a_few_at_a_time(
 
 @hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
     max_examples=60,
 )
 @given(

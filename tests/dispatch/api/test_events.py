@@ -371,8 +371,8 @@ def test_one_event_is_read_with_few_queries(
 ) -> None:
     event = make_event()
 
-    # The token with its client, the event, four aims, five figures.
-    with django_assert_num_queries(11):
+    # The token with its client, the event, four aims, six figures.
+    with django_assert_num_queries(12):
         grid.get(f"{EVENTS}/{event.pk}")
 
 

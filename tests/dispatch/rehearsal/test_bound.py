@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch.rehearsal import bound
@@ -85,7 +85,6 @@ def test_one_piece_asks_for_more_than_power_that_may_be_divided() -> None:
     assert in_one == pytest.approx(12.0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

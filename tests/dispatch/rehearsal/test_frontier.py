@@ -93,7 +93,7 @@ nights = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(nights, st.booleans(), st.sampled_from([24.0, 48.0, float("inf")]))
 def test_no_cap_beats_the_bound(
     cars: list[tuple[float, float, float]], managed: bool, within: float
@@ -111,7 +111,7 @@ def test_no_cap_beats_the_bound(
     assert found.late == frontier.point(owed, float("inf")).late
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(nights, st.sampled_from([6.0, 12.0, 18.0, float("inf")]))
 def test_it_foresees_what_the_planner_decides(
     cars: list[tuple[float, float, float]], cap_kw: float
