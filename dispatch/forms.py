@@ -24,7 +24,17 @@ class WhyForm(forms.Form):
     )
 
 
-class ApproveForm(WhyForm):
+class EventForm(WhyForm):
+    """A reason, and room for all that is wrong with an event."""
+
+    def refuse(self, findings: Iterable[Finding]) -> None:
+        """Show each finding at its field, or above them all."""
+        for finding in findings:
+            field = finding.field if finding.field in self.fields else None
+            self.add_error(field, finding.message)
+
+
+class ApproveForm(EventForm):
     """A reason, and the version of the event that was looked at."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
@@ -129,7 +139,7 @@ class MomentField(forms.DateTimeField):
     )
 
 
-class EventChangesForm(WhyForm):
+class EventChangesForm(EventForm):
     """What of an event may change later; also the common part of a new one."""
 
     starts_at = MomentField(label="Starts")
@@ -154,12 +164,6 @@ class EventChangesForm(WhyForm):
     priority = forms.IntegerField(
         min_value=0, max_value=32_767, initial=0, help_text="0 is the most urgent."
     )
-
-    def refuse(self, findings: Iterable[Finding]) -> None:
-        """Show each finding at its field, or above them all."""
-        for finding in findings:
-            field = finding.field if finding.field in self.fields else None
-            self.add_error(field, finding.message)
 
 
 class RestoreCapForm(WhyForm):

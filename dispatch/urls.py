@@ -24,7 +24,7 @@ urlpatterns = [
         name="choose-restore-cap",
     ),
     path("events/<int:event_id>/amend", events.amend, name="amend-event"),
-    path("events/<int:event_id>/approve", views.approve, name="approve-event"),
+    path("events/<int:event_id>/approve", events.approve, name="approve-event"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),
     path("areas/hold-off", areas.declare, name="declare-area"),
     path("areas/<int:hold_off_id>/lift", areas.lift, name="lift-area"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -18,7 +19,9 @@ from dispatch import preview as foresight
 from dispatch.event_rules import AIMS, EventError, Invalid
 from dispatch.forms import (
     AmendEventForm,
+    ApproveForm,
     EventChangesForm,
+    EventForm,
     NewEventForm,
     RestoreCapForm,
 )
@@ -26,10 +29,19 @@ from dispatch.lifecycle import EventKind, EventStatus
 from dispatch.live.words import span
 from dispatch.models import GridEvent, Occurrence
 from dispatch.tasks import tick
-from dispatch.views import confirm, done, let_operate, let_watch, may_operate
+from dispatch.views import (
+    confirm,
+    done,
+    let_operate,
+    let_watch,
+    may_approve,
+    may_operate,
+)
 from fleets import clock
 from fleets.models import Program
 from fleets.wake import wake
+
+Asked = TypeVar("Asked", bound=EventForm)
 
 AMENDABLE = (EventStatus.PENDING, EventStatus.SCHEDULED, EventStatus.ACTIVE)
 # Days of recurring windows without an event that the page still shows.
@@ -190,14 +202,51 @@ def amend(request: HttpRequest, event_id: int) -> HttpResponse:
         )
 
 
+@login_required
+@require_http_methods(["GET", "POST"])
+def approve(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Show an event that is larger than its envelope, and let a second person agree."""
+    if not may_approve(request.user):
+        raise PermissionDenied
+    event = get_object_or_404(
+        GridEvent.objects.select_related("program"),
+        pk=event_id,
+        status=EventStatus.PENDING,
+    )
+
+    def act(form: ApproveForm) -> GridEvent:
+        event.version = form.cleaned_data["version"]  # what this person looked at
+        return grid_events.approve(
+            event,
+            actor=request.user.get_username(),
+            why=form.cleaned_data["why"],
+            now=clock.now(),
+        )
+
+    return _ask(
+        request,
+        ApproveForm(request.POST or None, initial={"version": event.version}),
+        act,
+        title=f"Approve event {event.pk} of {event.program}",
+        verb="Approve",
+        consequences=(
+            f"{event.kind.title()} event, {_window(event)}, {_target(event)}; asked "
+            f"for by {event.created_by}. {event.reason}",
+            f"It waits because it is larger than its envelope: {event.pending_reason}",
+        ),
+        preview_of=event,
+    )
+
+
 def _ask(
     request: HttpRequest,
-    form: EventChangesForm,
-    act: Callable[[EventChangesForm], GridEvent],
+    form: Asked,
+    act: Callable[[Asked], GridEvent],
     *,
     title: str,
     verb: str,
     consequences: tuple[str, ...],
+    preview_of: GridEvent | None = None,
 ) -> HttpResponse:
     """Act when the form is in order; else show it, with all that is wrong."""
     if request.method == "POST" and form.is_valid():
@@ -215,7 +264,7 @@ def _ask(
             return redirect("event-list")
     return confirm(
         request, form, title=title, verb=verb, consequences=consequences,
-        back="event-list",
+        back="event-list", preview_of=preview_of,
     )  # fmt: skip
 
 
@@ -227,6 +276,10 @@ def _window(event: GridEvent) -> str:
     zone = ZoneInfo(event.program.time_zone)
     begin, end = event.starts_at.astimezone(zone), event.ends_at.astimezone(zone)
     return f"{begin:%a %Y-%m-%d %H:%M} to {end:%a %H:%M %Z}"
+
+
+def _target(event: GridEvent) -> str:
+    return "all it can hold" if event.target_kw is None else f"{event.target_kw:,g} kW"
 
 
 def _aim(event: GridEvent) -> str:
