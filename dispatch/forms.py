@@ -164,9 +164,13 @@ class EventChangesForm(EventForm):
     priority = forms.IntegerField(
         min_value=0, max_value=32_767, initial=0, help_text="0 is the most urgent."
     )
+    field_order = [
+        "starts_at", "ends_at", "target_kw", "substations", "feeders", "groups",
+        "priority", "why",
+    ]  # fmt: skip
 
 
-class RestoreCapForm(WhyForm):
+class RestoreCapForm(EventForm):
     """Under which cap an event's cars are given back."""
 
     cap_kw = forms.FloatField(
@@ -179,7 +183,7 @@ class RestoreCapForm(WhyForm):
 
 class NewEventForm(EventChangesForm):
     kind = forms.ChoiceField(choices=EventKind.choices)
-    field_order = ["kind"]
+    field_order = ["kind", *EventChangesForm.field_order]
 
 
 class AmendEventForm(EventChangesForm):

@@ -289,6 +289,7 @@ def confirm(
     consequences: tuple[str, ...],
     back: str = "live",
     preview_of: GridEvent | None = None,
+    is_grave: bool = True,
 ) -> HttpResponse:
     """Ask once more, with all that follows."""
     return render(
@@ -296,7 +297,7 @@ def confirm(
         "dispatch/confirm.html",
         {
             "form": form, "title": title, "verb": verb, "consequences": consequences,
-            "back": back, "preview_of": preview_of,
+            "back": back, "preview_of": preview_of, "is_grave": is_grave,
         },
     )  # fmt: skip
 
