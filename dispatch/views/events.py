@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -126,7 +125,7 @@ def write(request: HttpRequest, program_id: int) -> HttpResponse:
             now=clock.now(),
         )
 
-    with timezone.override(ZoneInfo(program.time_zone)):
+    with timezone.override(program.zone):
         return ask(
             request,
             NewEventForm(request.POST or None),
@@ -163,7 +162,7 @@ def amend(request: HttpRequest, event_id: int) -> HttpResponse:
             now=clock.now(),
         )
 
-    with timezone.override(ZoneInfo(event.program.time_zone)):
+    with timezone.override(event.program.zone):
         return ask(
             request,
             AmendEventForm(request.POST or None, initial=initial),
@@ -291,12 +290,8 @@ def entry_of(event: GridEvent) -> Entry:
     return Entry(event, _window(event), _target(event), _aim(event))
 
 
-def _zone(event: GridEvent) -> ZoneInfo:
-    return ZoneInfo(event.program.time_zone)
-
-
 def _window(event: GridEvent) -> str:
-    zone = _zone(event)
+    zone = event.program.zone
     begin, end = event.starts_at.astimezone(zone), event.ends_at.astimezone(zone)
     return f"{begin:%a %Y-%m-%d %H:%M} to {end:%a %H:%M %Z}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -51,7 +50,7 @@ def preview(request: HttpRequest, event_id: int) -> HttpResponse:
         {
             "event": event,
             "entry": entry_of(event),
-            "at": f"{now.astimezone(ZoneInfo(event.program.time_zone)):%H:%M %Z}",
+            "at": f"{now.astimezone(event.program.zone):%H:%M %Z}",
             "found": found,
             "brings": _brings(found),
             "choices": [_choice(point) for point in found.restore],
