@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dispatch.models import AuditEntry, GridEvent
+from django.db.models import Max
+
+from dispatch.lifecycle import EventStatus
+from dispatch.models import AuditEntry, Change, GridEvent
 from fleets.models import Feeder, Program
 
 
@@ -61,3 +64,16 @@ def has_written(actor: str, event: GridEvent) -> bool:
     return AuditEntry.objects.filter(
         actor=actor, subject=subject_of(event), act__in=("schedule", "amend")
     ).exists()
+
+
+def was_scheduled(event: GridEvent) -> bool:
+    """Return whether this event was scheduled before, with the window it still has."""
+    since = Change.objects.filter(
+        subject="event", subject_id=event.pk, after=EventStatus.SCHEDULED
+    ).aggregate(at=Max("at"))["at"]
+    if since is None:
+        return False
+    amended = AuditEntry.objects.filter(
+        subject=subject_of(event), act="amend", at__gt=since
+    ).values_list("detail", flat=True)
+    return not any({"starts_at", "ends_at"} & set(one["changed"]) for one in amended)

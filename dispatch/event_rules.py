@@ -180,6 +180,26 @@ def check(
         raise Invalid(findings)
 
 
+def check_waiting(event: GridEvent, *, is_known: bool, now: datetime) -> None:
+    """Raise Invalid with every rule of its policy that a waiting event breaks by now.
+
+    Time passed since it was written, and the book filled. `is_known` is whether it was
+    scheduled before in this window: then customers had their notice, and its days.
+    """
+    broken = policies.broken_by(
+        event.program,
+        kind=EventKind(event.kind),
+        starts_at=event.starts_at,
+        ends_at=event.ends_at,
+        participants=aimed(event.program, shape_of(event)).count(),
+        now=now,
+        was=(event.starts_at, event.ends_at) if is_known else None,
+        but=event.pk,
+    )
+    if broken:
+        raise Invalid([Finding(one.field, one.rule, one.message) for one in broken])
+
+
 def _policy(
     program: Program,
     shape: Shape,

@@ -24,7 +24,17 @@ class WhyForm(forms.Form):
     )
 
 
-class ApproveForm(WhyForm):
+class EventForm(WhyForm):
+    """A reason, and room for all that is wrong with an event."""
+
+    def refuse(self, findings: Iterable[Finding]) -> None:
+        """Show each finding at its field, or above them all."""
+        for finding in findings:
+            field = finding.field if finding.field in self.fields else None
+            self.add_error(field, finding.message)
+
+
+class ApproveForm(EventForm):
     """A reason, and the version of the event that was looked at."""
 
     version = forms.IntegerField(widget=forms.HiddenInput)
@@ -129,7 +139,7 @@ class MomentField(forms.DateTimeField):
     )
 
 
-class EventChangesForm(WhyForm):
+class EventChangesForm(EventForm):
     """What of an event may change later; also the common part of a new one."""
 
     starts_at = MomentField(label="Starts")
@@ -154,15 +164,13 @@ class EventChangesForm(WhyForm):
     priority = forms.IntegerField(
         min_value=0, max_value=32_767, initial=0, help_text="0 is the most urgent."
     )
-
-    def refuse(self, findings: Iterable[Finding]) -> None:
-        """Show each finding at its field, or above them all."""
-        for finding in findings:
-            field = finding.field if finding.field in self.fields else None
-            self.add_error(field, finding.message)
+    field_order = [
+        "starts_at", "ends_at", "target_kw", "substations", "feeders", "groups",
+        "priority", "why",
+    ]  # fmt: skip
 
 
-class RestoreCapForm(WhyForm):
+class RestoreCapForm(EventForm):
     """Under which cap an event's cars are given back."""
 
     cap_kw = forms.FloatField(
@@ -175,7 +183,7 @@ class RestoreCapForm(WhyForm):
 
 class NewEventForm(EventChangesForm):
     kind = forms.ChoiceField(choices=EventKind.choices)
-    field_order = ["kind"]
+    field_order = ["kind", *EventChangesForm.field_order]
 
 
 class AmendEventForm(EventChangesForm):

@@ -104,7 +104,8 @@ def schedule(
 def approve(event: GridEvent, *, actor: str, now: datetime, why: str = "") -> GridEvent:
     """Let an event that is larger than its envelope be scheduled, as this version.
 
-    Nobody approves what they wrote or amended themselves: two people must look.
+    Nobody approves what they wrote or amended themselves: two people must look. Nor is
+    approved what keeps its program's policy no more: it waited too long.
     """
     with transaction.atomic():
         locked = _lock(event, version=event.version)
@@ -114,6 +115,7 @@ def approve(event: GridEvent, *, actor: str, now: datetime, why: str = "") -> Gr
             raise NotAllowed("Whoever wrote or amended an event cannot approve it.")
         if locked.ends_at <= now:
             raise WrongMoment("The event's end has passed.")
+        event_rules.check_waiting(locked, is_known=audit.was_scheduled(locked), now=now)
         step, _ = envelope.together(
             locked.program, event_rules.shape_of(locked), but=locked.pk
         )

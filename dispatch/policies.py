@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 
@@ -59,7 +58,7 @@ def broken_by(
             for off in DayOff.objects.filter(Q(program=None) | Q(program=program))
         ],
         participants=participants,
-        zone=ZoneInfo(program.time_zone),
+        zone=program.zone,
         now=now,
         was=Span(*was, was[1]) if was else None,
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from django.db import connection
@@ -76,7 +75,7 @@ def queue(
     silent = _silent(cars.vehicle_id[wanted].tolist(), now)
     if not silent:
         return 0
-    zone = ZoneInfo(program.time_zone)
+    zone = program.zone
     looked = [row[3] or now - timedelta(days=1) for row in silent]
     slot = timedelta(seconds=habits.SLOT_SECONDS)
     shares = habits.arrival_shares(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from dispatch import views
-from dispatch.views import areas, envelopes, events
+from dispatch.views import areas, envelopes, events, previews
 
 urlpatterns = [
     path("", views.live_page, name="live"),
@@ -17,14 +17,15 @@ urlpatterns = [
     path("holds/<int:hold_id>/close", views.close_hold, name="close-hold"),
     path("events/", events.index, name="event-list"),
     path("programs/<int:program_id>/events/new", events.write, name="write-event"),
-    path("events/<int:event_id>/preview", events.preview, name="preview-event"),
+    path("events/<int:event_id>/preview", previews.preview, name="preview-event"),
     path(
         "events/<int:event_id>/restore-cap",
-        events.choose_cap,
+        previews.choose_cap,
         name="choose-restore-cap",
     ),
     path("events/<int:event_id>/amend", events.amend, name="amend-event"),
-    path("events/<int:event_id>/approve", views.approve, name="approve-event"),
+    path("events/<int:event_id>/approve", events.approve, name="approve-event"),
+    path("events/<int:event_id>/cancel", events.cancel, name="cancel-event"),
     path("events/<int:event_id>/end-early", views.end_early, name="end-early"),
     path("areas/hold-off", areas.declare, name="declare-area"),
     path("areas/<int:hold_off_id>/lift", areas.lift, name="lift-area"),

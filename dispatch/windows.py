@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Max
@@ -55,7 +54,7 @@ def _make_events_of(pk: int, now: datetime) -> list[Occurrence]:
 
 def _undecided(window: RecurringWindow, now: datetime) -> Iterator[date]:
     """Return the days after the newest decided one whose time has come."""
-    zone = ZoneInfo(window.program.time_zone)
+    zone = window.program.zone
     newest = window.occurrences.aggregate(day=Max("on"))["day"]
     first = max(
         window.first_on,
@@ -76,7 +75,7 @@ def _undecided(window: RecurringWindow, now: datetime) -> Iterator[date]:
 def _decide(window: RecurringWindow, day: date, now: datetime) -> Occurrence:
     """Make the event of one day, or write down why there is none."""
     occurrence = Occurrence(window=window, on=day, decided_at=now)
-    zone = ZoneInfo(window.program.time_zone)
+    zone = window.program.zone
     starts_at = recurrence.starts_on(day, window.starts_at, zone)
     if starts_at is None:
         occurrence.skipped = "The clock skips this day."

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from fleets import clock, enrolment
 from fleets.models import (
     Customer,
     CustomerGroup,
@@ -152,11 +156,20 @@ class ProgramAdmin(ProgramBase):
             program_made.send(Program, program=obj)
 
 
+class WordingForm(ActionForm):
+    """What to do, and for a consent the text that was agreed to."""
+
+    wording = forms.CharField(
+        required=False, max_length=50, label="Wording agreed to for the night"
+    )
+
+
 @admin.register(Enrolment)
 class EnrolmentAdmin(EnrolmentBase):
     """Consents, to be read: they are given and taken back by the customer.
 
-    Moved to another program, a car would leave its bounds and what was agreed to.
+    What a customer tells the utility about the night is recorded by an action. Moved to
+    another program, a car would leave its bounds and what was agreed to.
     """
 
     list_display = ("vehicle", "program", "status", "consented_at", "withdrawn_at")
@@ -169,9 +182,49 @@ class EnrolmentAdmin(EnrolmentBase):
         "overnight_consented_at", "overnight_consent_wording",
     )  # fmt: skip
 
+    action_form = WordingForm
+    actions = ("consent_overnight", "withdraw_overnight")
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody consents for somebody else."""
         return False
+
+    @admin.action(
+        description="Record a consent to be managed overnight", permissions=["change"]
+    )
+    def consent_overnight(
+        self, request: HttpRequest, chosen: QuerySet[Enrolment]
+    ) -> None:
+        """Record what the customers said, in the wording they agreed to."""
+        wording = request.POST.get("wording", "").strip()
+        if not wording:
+            messages.error(request, "Say which wording was agreed to.")
+            return
+        new = sum(
+            enrolment.consent_overnight(
+                one, wording=wording, source="back office",
+                actor=request.user.get_username(), now=clock.now(),
+            )
+            for one in chosen
+        )  # fmt: skip
+        messages.success(request, f"Consents to be managed overnight recorded: {new}.")
+
+    @admin.action(
+        description="Take back a consent to be managed overnight",
+        permissions=["change"],
+    )
+    def withdraw_overnight(
+        self, request: HttpRequest, chosen: QuerySet[Enrolment]
+    ) -> None:
+        """Record that the customers take the night back; they stay enrolled."""
+        gone = sum(
+            enrolment.withdraw_overnight(
+                one, source="back office",
+                actor=request.user.get_username(), now=clock.now(),
+            )
+            for one in chosen
+        )  # fmt: skip
+        messages.success(request, f"Consents to be managed overnight ended: {gone}.")
 
 
 @admin.register(Substation)

@@ -24,7 +24,7 @@ from fleets.models import (
 )
 from fleets.providers import makes
 from fleets.providers.base import Connection, Provider, TokenStale
-from fleets.signals import consent_ended
+from fleets.signals import consent_ended, overnight_consent_changed
 
 log = structlog.get_logger(__name__)
 
@@ -200,6 +200,65 @@ def withdraw(enrolment: Enrolment, *, now: datetime) -> bool:
             )
     enrolment.refresh_from_db(fields=["status", "withdrawn_at"])
     return changed == 1
+
+
+def consent_overnight(
+    enrolment: Enrolment, *, wording: str, source: str, actor: str, now: datetime
+) -> bool:
+    """Record a customer's consent to be managed overnight; raise ValidationError.
+
+    False when it was on record in this wording already, or the customer has left.
+    `source` is where it was given, `actor` who records it.
+    """
+    if not wording:
+        raise ValidationError({"wording": "Say which text was agreed to."})
+    return _change_overnight(
+        enrolment, wording=wording, source=source, actor=actor, now=now
+    )
+
+
+def withdraw_overnight(
+    enrolment: Enrolment, *, source: str, actor: str, now: datetime
+) -> bool:
+    """Take back the consent to be managed overnight alone; False when there is none.
+
+    The car is due within its program's hours again.
+    """
+    return _change_overnight(enrolment, wording="", source=source, actor=actor, now=now)
+
+
+def _change_overnight(
+    enrolment: Enrolment, *, wording: str, source: str, actor: str, now: datetime
+) -> bool:
+    """Write what is agreed to now, and tell what was: the row forgets it."""
+    with transaction.atomic():
+        locked = (
+            Enrolment.objects.active()
+            .select_for_update(no_key=True)
+            .filter(pk=enrolment.pk)
+            .exclude(overnight_consent_wording=wording)
+            .first()
+        )
+        if locked is None:
+            return False
+        was_wording = locked.overnight_consent_wording
+        was_consented_at = locked.overnight_consented_at
+        locked.overnight_consented_at = now if wording else None
+        locked.overnight_consent_wording = wording
+        locked.clean_fields()
+        locked.save(
+            update_fields=["overnight_consented_at", "overnight_consent_wording"]
+        )
+        overnight_consent_changed.send(
+            Enrolment,
+            enrolment=locked,
+            was_wording=was_wording,
+            was_consented_at=was_consented_at,
+            source=source,
+            actor=actor,
+            now=now,
+        )
+    return True
 
 
 def _import(provider: Provider, region: str, now: datetime) -> Imported:

@@ -253,7 +253,8 @@ class ApproveView(EventView):
     @schema.APPROVE
     def post(self, request: Request, event_id: int) -> Response:
         """Agree to an event that is larger than its envelope. Only for signed-in people
-        with the right to approve, and never for whoever wrote or amended it.
+        with the right to approve, and never for whoever wrote or amended it. It is
+        judged again: what waited until it breaks its program's policy is refused (400).
         """
         wanted = self.checked(Approval)
         event = self.event()

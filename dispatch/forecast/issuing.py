@@ -134,5 +134,5 @@ def _scopes(at: datetime) -> Iterator[tuple[Scope, int]]:
 
 def _scope(program: Program | None, feeder: Feeder | None) -> Scope:
     """Return a scope; a feeder has no clock of its own and goes by the settings'."""
-    zone = ZoneInfo(program.time_zone if program else settings.TIME_ZONE)
+    zone = program.zone if program else ZoneInfo(settings.TIME_ZONE)
     return Scope(program, feeder, zone)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def cars(
         slot=floats("leaves_slot"),
         later_slot=floats("leaves_later_slot"),
         plugged_in_at=floats("plugged_in_at"),
-        zone=ZoneInfo(program.time_zone),
+        zone=program.zone,
         now=now,
     )
     latest_start = departure - hours * 3600.0

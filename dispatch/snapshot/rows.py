@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection
@@ -158,7 +157,7 @@ Columns = dict[str, list[Any]]
 
 def columns(program: Program, now: datetime) -> Columns:
     """Return the rows of `CARS` as lists by name."""
-    local = now.astimezone(ZoneInfo(program.time_zone))
+    local = now.astimezone(program.zone)
     block, next_block = habits.blocks_at(local)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -193,5 +192,5 @@ def columns(program: Program, now: datetime) -> Columns:
 
 def _midnight(program: Program, now: datetime) -> datetime:
     """Return when the day of the program's time zone began."""
-    local = now.astimezone(ZoneInfo(program.time_zone))
+    local = now.astimezone(program.zone)
     return local.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -69,7 +69,7 @@ def of(
         reason=reason,
         has_news=observed_at > judged_at,
         queues=overnight & (event.cancelled_at is None),
-        clocks_change=_clocks_change(event, ZoneInfo(program.time_zone)),
+        clocks_change=_clocks_change(event, program.zone),
         back_by=event.ends_at.timestamp() + within_seconds,
     )
 

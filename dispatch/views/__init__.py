@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from dispatch import grid_events, holds, live, switch
 from dispatch.event_rules import EventError
-from dispatch.forms import ApproveForm, WhichHoldsForm, WhyForm
+from dispatch.forms import WhichHoldsForm, WhyForm
 from dispatch.lifecycle import (
     OPEN_HOLD,
     EventStatus,
@@ -155,45 +155,6 @@ def end_early(request: HttpRequest, event_id: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def approve(request: HttpRequest, event_id: int) -> HttpResponse:
-    """Show an event that is larger than its envelope, and let a second person agree."""
-    if not request.user.has_perm("dispatch.approve_gridevent"):
-        raise PermissionDenied
-    event = get_object_or_404(
-        GridEvent.objects.select_related("program"),
-        pk=event_id,
-        status=EventStatus.PENDING,
-    )
-    form = ApproveForm(request.POST or None, initial={"version": event.version})
-    if request.method == "POST" and form.is_valid():
-        event.version = form.cleaned_data["version"]  # what this person looked at
-        return done(
-            request,
-            lambda: grid_events.approve(
-                event,
-                actor=request.user.get_username(),
-                why=form.cleaned_data["why"],
-                now=clock.now(),
-            ),
-            f"Event {event.pk} is approved and starts by itself.",
-        )
-    target = "all it can hold" if event.target_kw is None else f"{event.target_kw:g} kW"
-    return confirm(
-        request,
-        form,
-        title=f"Approve event {event.pk} of {event.program}",
-        verb="Approve",
-        consequences=(
-            f"{event.kind.title()} event, {event.starts_at:%Y-%m-%d %H:%M} to "
-            f"{event.ends_at:%Y-%m-%d %H:%M %Z}, {target}; asked for by "
-            f"{event.created_by}. {event.reason}",
-            f"It waits because it is larger than its envelope: {event.pending_reason}",
-        ),
-    )
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
 def try_again(request: HttpRequest, hold_id: int) -> HttpResponse:
     """Ask once more, then start a car again that could not be given back."""
     return _resolve(
@@ -230,13 +191,20 @@ def close_hold(request: HttpRequest, hold_id: int) -> HttpResponse:
 
 def may_watch(user: User | AnonymousUser) -> bool:
     """Say whether this person may see what happens."""
-    allowed = ("dispatch.view_gridevent", "dispatch.operate_gridevent")
-    return user.is_active and (user.is_staff or any(map(user.has_perm, allowed)))
+    allowed = ("view_gridevent", "operate_gridevent", "approve_gridevent")
+    return user.is_active and (
+        user.is_staff or any(user.has_perm(f"dispatch.{one}") for one in allowed)
+    )
 
 
 def may_operate(user: User | AnonymousUser) -> bool:
     """Say whether this person may move load."""
     return user.is_active and user.has_perm("dispatch.operate_gridevent")
+
+
+def may_approve(user: User | AnonymousUser) -> bool:
+    """Say whether this person may be the second one to agree to an event."""
+    return user.is_active and user.has_perm("dispatch.approve_gridevent")
 
 
 def let_watch(request: HttpRequest) -> None:
@@ -320,6 +288,8 @@ def confirm(
     verb: str,
     consequences: tuple[str, ...],
     back: str = "live",
+    preview_of: GridEvent | None = None,
+    is_grave: bool = True,
 ) -> HttpResponse:
     """Ask once more, with all that follows."""
     return render(
@@ -327,7 +297,7 @@ def confirm(
         "dispatch/confirm.html",
         {
             "form": form, "title": title, "verb": verb, "consequences": consequences,
-            "back": back,
+            "back": back, "preview_of": preview_of, "is_grave": is_grave,
         },
     )  # fmt: skip
 

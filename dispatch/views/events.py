@@ -1,39 +1,76 @@
-"""The doors to events that are to come: look, write one, amend one."""
+"""The doors to events that are to come: look, write, amend, approve, call off."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from dispatch import grid_events, restore_caps
-from dispatch import preview as foresight
+from dispatch import grid_events
 from dispatch.event_rules import AIMS, EventError, Invalid
 from dispatch.forms import (
     AmendEventForm,
+    ApproveForm,
     EventChangesForm,
+    EventForm,
     NewEventForm,
-    RestoreCapForm,
+    WhyForm,
 )
 from dispatch.lifecycle import EventKind, EventStatus
-from dispatch.live.words import span
 from dispatch.models import GridEvent, Occurrence
 from dispatch.tasks import tick
-from dispatch.views import confirm, done, let_operate, let_watch, may_operate
+from dispatch.views import (
+    confirm,
+    done,
+    let_operate,
+    let_watch,
+    may_approve,
+    may_operate,
+)
 from fleets import clock
 from fleets.models import Program
 from fleets.wake import wake
 
-AMENDABLE = (EventStatus.PENDING, EventStatus.SCHEDULED, EventStatus.ACTIVE)
+Asked = TypeVar("Asked", bound=EventForm)
+
+NOT_BEGUN = (EventStatus.PENDING, EventStatus.SCHEDULED)
+AMENDABLE = (*NOT_BEGUN, EventStatus.ACTIVE)
 # Days of recurring windows without an event that the page still shows.
 SKIPPED_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event of the list, and what can be done about it."""
+
+    event: GridEvent
+    window: str
+    target: str
+    aim: str
+
+    @property
+    def is_amendable(self) -> bool:
+        return self.event.status in AMENDABLE
+
+    @property
+    def is_pending(self) -> bool:
+        return self.event.status == EventStatus.PENDING
+
+    @property
+    def is_restoring(self) -> bool:
+        return self.event.status == EventStatus.RESTORING
+
+    @property
+    def has_begun(self) -> bool:
+        return self.event.status not in NOT_BEGUN
 
 
 @login_required
@@ -42,7 +79,7 @@ def index(request: HttpRequest) -> HttpResponse:
     """Show what runs and will run, and which days of windows were skipped and why."""
     let_watch(request)
     events = (
-        GridEvent.objects.filter(status__in=AMENDABLE)
+        GridEvent.objects.filter(status__in=(*AMENDABLE, EventStatus.RESTORING))
         .select_related("program")
         .prefetch_related("feeders", "substations", "groups")
         .order_by("starts_at", "pk")
@@ -52,63 +89,13 @@ def index(request: HttpRequest) -> HttpResponse:
         request,
         "dispatch/events.html",
         {
-            "events": [(event, _window(event), _aim(event)) for event in events],
+            "entries": [entry_of(event) for event in events],
             "skipped": skipped.order_by("-on", "-pk")[:SKIPPED_SHOWN],
             "programs": Program.objects.order_by("name"),
             "may_operate": may_operate(request.user),
+            "may_approve": may_approve(request.user),
             "sheets": ("css/envelopes.css",),
         },
-    )
-
-
-@login_required
-@require_GET
-def preview(request: HttpRequest, event_id: int) -> HttpResponse:
-    """Show what an event would do if it began now; nothing is written."""
-    let_watch(request)
-    event = get_object_or_404(
-        GridEvent.objects.filter(status__in=AMENDABLE).select_related("program"),
-        pk=event_id,
-    )
-    found = foresight.preview(event, now=clock.now())
-    return render(
-        request,
-        "dispatch/preview.html",
-        {
-            "event": event,
-            "window": _window(event),
-            "aim": _aim(event),
-            "found": found,
-            "takes": span(found.takes),
-            "cap": restore_caps.chosen(event),
-            "cap_form": RestoreCapForm(),
-            "may_operate": may_operate(request.user),
-            "sheets": ("css/envelopes.css",),
-        },
-    )
-
-
-@login_required
-@require_http_methods(["POST"])
-def choose_cap(request: HttpRequest, event_id: int) -> HttpResponse:
-    """Take down under which cap an event's cars are to be given back."""
-    let_operate(request)
-    event = get_object_or_404(GridEvent, pk=event_id)
-    form = RestoreCapForm(request.POST)
-    if not form.is_valid():
-        messages.error(request, "A number and a reason are needed.")
-        return redirect("preview-event", event_id)
-    return done(
-        request,
-        lambda: restore_caps.choose(
-            event,
-            form.cleaned_data["cap_kw"],
-            actor=request.user.get_username(),
-            now=clock.now(),
-            why=form.cleaned_data["why"],
-        ),
-        "That cap holds once the event is over.",
-        to="event-list",
     )
 
 
@@ -138,8 +125,8 @@ def write(request: HttpRequest, program_id: int) -> HttpResponse:
             now=clock.now(),
         )
 
-    with timezone.override(ZoneInfo(program.time_zone)):
-        return _ask(
+    with timezone.override(program.zone):
+        return ask(
             request,
             NewEventForm(request.POST or None),
             act,
@@ -175,8 +162,8 @@ def amend(request: HttpRequest, event_id: int) -> HttpResponse:
             now=clock.now(),
         )
 
-    with timezone.override(ZoneInfo(event.program.time_zone)):
-        return _ask(
+    with timezone.override(event.program.zone):
+        return ask(
             request,
             AmendEventForm(request.POST or None, initial=initial),
             act,
@@ -190,14 +177,88 @@ def amend(request: HttpRequest, event_id: int) -> HttpResponse:
         )
 
 
-def _ask(
+@login_required
+@require_http_methods(["GET", "POST"])
+def approve(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Show an event that is larger than its envelope, and let a second person agree."""
+    if not may_approve(request.user):
+        raise PermissionDenied
+    event = get_object_or_404(
+        GridEvent.objects.select_related("program"),
+        pk=event_id,
+        status=EventStatus.PENDING,
+    )
+
+    def act(form: ApproveForm) -> GridEvent:
+        event.version = form.cleaned_data["version"]  # what this person looked at
+        return grid_events.approve(
+            event,
+            actor=request.user.get_username(),
+            why=form.cleaned_data["why"],
+            now=clock.now(),
+        )
+
+    return ask(
+        request,
+        ApproveForm(request.POST or None, initial={"version": event.version}),
+        act,
+        title=f"Approve event {event.pk} of {event.program}",
+        verb="Approve",
+        consequences=(
+            f"{event.kind.title()} event, {_window(event)}, {_target(event)}; asked "
+            f"for by {event.created_by}. {event.reason}",
+            event.pending_reason,
+        ),
+        preview_of=event,
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def cancel(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Ask once more, then call off an event that has not begun."""
+    let_operate(request)
+    event = get_object_or_404(
+        GridEvent.objects.select_related("program"),
+        pk=event_id,
+        status__in=NOT_BEGUN,
+    )
+    form = WhyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return done(
+            request,
+            lambda: grid_events.cancel(
+                event,
+                actor=request.user.get_username(),
+                why=form.cleaned_data["why"],
+                now=clock.now(),
+            ),
+            f"Event {event.pk} is called off.",
+            to="event-list",
+        )
+    return confirm(
+        request,
+        form,
+        title=f"Call off event {event.pk} of {event.program}",
+        verb="Call it off",
+        consequences=(
+            f"{event.kind.title()} event, {_window(event)}, {_target(event)}. It "
+            "never happens, and cannot be taken up again.",
+        ),
+        back="event-list",
+    )
+
+
+def ask(
     request: HttpRequest,
-    form: EventChangesForm,
-    act: Callable[[EventChangesForm], GridEvent],
+    form: Asked,
+    act: Callable[[Asked], GridEvent],
     *,
     title: str,
     verb: str,
     consequences: tuple[str, ...],
+    said: str = "",
+    preview_of: GridEvent | None = None,
 ) -> HttpResponse:
     """Act when the form is in order; else show it, with all that is wrong."""
     if request.method == "POST" and form.is_valid():
@@ -210,12 +271,13 @@ def _ask(
             return redirect("event-list")
         else:
             note = event.pending_reason or "It starts by itself."
-            messages.success(request, f"Event {event.pk} is {event.status}. {note}")
+            note = said or f"Event {event.pk} is {event.status}. {note}"
+            messages.success(request, note)
             wake(tick)
             return redirect("event-list")
     return confirm(
         request, form, title=title, verb=verb, consequences=consequences,
-        back="event-list",
+        back="event-list", preview_of=preview_of, is_grave=False,
     )  # fmt: skip
 
 
@@ -223,10 +285,19 @@ def _clock_of(program: Program) -> str:
     return f"Times are those of {program.time_zone}."
 
 
+def entry_of(event: GridEvent) -> Entry:
+    """Return an event as the pages show it."""
+    return Entry(event, _window(event), _target(event), _aim(event))
+
+
 def _window(event: GridEvent) -> str:
-    zone = ZoneInfo(event.program.time_zone)
+    zone = event.program.zone
     begin, end = event.starts_at.astimezone(zone), event.ends_at.astimezone(zone)
     return f"{begin:%a %Y-%m-%d %H:%M} to {end:%a %H:%M %Z}"
+
+
+def _target(event: GridEvent) -> str:
+    return "all it can hold" if event.target_kw is None else f"{event.target_kw:,g} kW"
 
 
 def _aim(event: GridEvent) -> str:

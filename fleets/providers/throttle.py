@@ -124,7 +124,7 @@ def is_blocked(bucket: Bucket, now: datetime) -> bool:
 def budget(now: datetime) -> Iterator[Budget]:
     """Lock and refill the shared buckets until the surrounding transaction ends."""
     assert connection.in_atomic_block, "a budget outlives no transaction"
-    _ensure(now)
+    _ensure(APPLICATION, now)
     buckets = {
         bucket.name: bucket
         for bucket in Bucket.objects.order_by("name").select_for_update()
@@ -157,14 +157,7 @@ def pause(scope: Scope, *, make: str, until: datetime, now: datetime) -> None:
     """
     name = APPLICATION if scope is Scope.APPLICATION else f"make:{make}"
     if scope is Scope.MAKE:
-        Bucket.objects.get_or_create(
-            name=name,
-            defaults={
-                "capacity": settings.MAKE_BUCKET_CALLS,
-                "refill_per_minute": settings.MAKE_REFILL_PER_MINUTE,
-                "refilled_at": now,
-            },
-        )
+        _ensure(name, now)
     Bucket.objects.filter(name=name).update(
         tokens=0, refilled_at=now, blocked_until=until
     )
@@ -198,27 +191,30 @@ def duration_of(calls: int, *, now: datetime) -> timedelta:
     return wait + timedelta(minutes=beyond / calls_per_minute())
 
 
-def _ensure(now: datetime) -> None:
-    """Make the application's bucket: empty, since we cannot know what was spent."""
+def _ensure(name: str, now: datetime) -> None:
+    """Make a bucket: empty, since we cannot know what was spent."""
+    capacity, refill_per_minute = _contract(name)
     Bucket.objects.get_or_create(
-        name=APPLICATION,
+        name=name,
         defaults={
-            "capacity": settings.PROVIDER_BUCKET_CALLS,
-            "refill_per_minute": settings.PROVIDER_REFILL_PER_MINUTE,
+            "capacity": capacity,
+            "refill_per_minute": refill_per_minute,
             "refilled_at": now,
         },
     )
 
 
+def _contract(name: str) -> tuple[float, float]:
+    """Return what a bucket holds, and how fast it refills."""
+    if name == APPLICATION:
+        return settings.PROVIDER_BUCKET_CALLS, settings.PROVIDER_REFILL_PER_MINUTE
+    return settings.MAKE_BUCKET_CALLS, settings.MAKE_REFILL_PER_MINUTE
+
+
 def _refill(bucket: Bucket, now: datetime) -> None:
     """Bring a bucket up to now. A clock that was set back refills nothing."""
     # The contract may have changed.
-    if bucket.name == APPLICATION:
-        bucket.capacity = settings.PROVIDER_BUCKET_CALLS
-        bucket.refill_per_minute = settings.PROVIDER_REFILL_PER_MINUTE
-    else:
-        bucket.capacity = settings.MAKE_BUCKET_CALLS
-        bucket.refill_per_minute = settings.MAKE_REFILL_PER_MINUTE
+    bucket.capacity, bucket.refill_per_minute = _contract(bucket.name)
     minutes = max(0.0, (now - bucket.refilled_at).total_seconds() / 60.0)
     if bucket.blocked_until is not None and bucket.blocked_until > bucket.refilled_at:
         # What was refilled while we were told to wait is not ours to spend at once.

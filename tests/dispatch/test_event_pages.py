@@ -34,6 +34,7 @@ def oslo(program: Program, set_clock: Make) -> Program:
 def no_wakes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     woken: list[Any] = []
     monkeypatch.setattr("dispatch.views.events.wake", woken.append)
+    monkeypatch.setattr("dispatch.views.wake", woken.append)
     return woken
 
 
@@ -216,3 +217,34 @@ def test_who_only_watches_neither_writes_nor_amends(
     assert client.get(reverse("event-list")).status_code == 200
     assert client.get(new(oslo)).status_code == 403
     assert client.post(of(event), {}).status_code == 403
+
+
+def test_an_event_that_has_not_begun_is_called_off_with_a_reason(
+    desk: Client, oslo: Program
+) -> None:
+    event = plan(oslo, starts_at=NOW + HOUR)
+    url = reverse("cancel-event", args=[event.pk])
+    assert "19:00 to Mon 20:00 CET" in desk.get(url).content.decode()
+
+    assert desk.post(url, {"why": ""}).status_code == 200
+    event.refresh_from_db()
+    assert event.status == EventStatus.SCHEDULED
+    desk.post(url, {"why": "the wind is back"})
+
+    event.refresh_from_db()
+    assert event.status == EventStatus.CANCELLED
+    assert AuditEntry.objects.get(act="cancel").why == "the wind is back"
+    assert desk.get(url).status_code == 404
+
+
+def test_who_only_watches_calls_nothing_off(
+    client: Client, oslo: Program, make_user: Make
+) -> None:
+    client.force_login(make_user("viewer", "dispatch.view_gridevent"))
+    event = plan(oslo, starts_at=NOW + HOUR)
+
+    response = client.post(reverse("cancel-event", args=[event.pk]), {"why": "no"})
+
+    assert response.status_code == 403
+    event.refresh_from_db()
+    assert event.status == EventStatus.SCHEDULED

@@ -297,3 +297,92 @@ def test_a_policy_is_edited_in_the_back_office(
     assert (policy.max_consecutive_days, policy.notice_hours) == (3, 2.0)
     fresh = client.get(reverse("admin:dispatch_eventpolicy_add") + "?kind=test")
     assert fresh.context["adminform"].form.initial["max_days_per_season"] == 4
+
+
+def waiting_on(program: Program, day: int, **values: Any) -> GridEvent:
+    """Return an event that is larger than its envelope, as Olga wrote it."""
+    bound(program, max_kw=1.0)
+    event = plan_on(program, day, target_kw=40.0, **values)
+    assert event.status == EventStatus.PENDING
+    return event
+
+
+def test_what_waited_until_its_notice_is_too_short_is_not_approved(
+    program: Program, promise: Make
+) -> None:
+    promise(notice=21 * HOUR)
+    event = waiting_on(program, 1)
+
+    with pytest.raises(Invalid) as error:
+        grid_events.approve(event, actor="pia", now=NOW + 4 * HOUR)
+
+    assert broken(error) == {Rule.NOTICE}
+    assert "20 hours ahead" in str(error.value)
+    event.refresh_from_db()
+    assert (event.status, event.version) == (EventStatus.PENDING, 1)
+    assert grid_events.approve(event, actor="pia", now=NOW + 3 * HOUR).status == (
+        EventStatus.SCHEDULED
+    )
+
+
+def test_what_waited_while_the_policy_and_the_fleet_shrank_is_not_approved(
+    program: Program, promise: Make, ada: Vehicle
+) -> None:
+    rules = promise(min_participants=1)
+    event = waiting_on(program, 1)
+    ada.enrolments.update(status="withdrawn", withdrawn_at=NOW)
+    rules.max_hours_per_year = 1.0
+    rules.save()
+
+    with pytest.raises(Invalid) as error:
+        grid_events.approve(event, actor="pia", now=NOW)
+
+    assert broken(error) == {Rule.PARTICIPANTS, Rule.HOURS_PER_YEAR}
+
+
+def test_an_event_does_not_stand_in_its_own_way_when_it_is_approved(
+    program: Program, promise: Make
+) -> None:
+    promise(max_events_per_day=1, max_days_per_season=1)
+    event = waiting_on(program, 1)
+
+    grid_events.approve(event, actor="pia", now=NOW)
+
+    event.refresh_from_db()
+    assert event.status == EventStatus.SCHEDULED
+
+
+def test_what_customers_know_already_grows_without_new_notice(
+    program: Program, promise: Make
+) -> None:
+    promise(notice=21 * HOUR)
+    event = plan_on(program, 1, target_kw=0.5)
+    bound(program, max_kw=1.0)
+    event = grid_events.amend(
+        event, {"target_kw": 40.0}, actor="olga", now=NOW + 12 * HOUR
+    )
+    assert event.status == EventStatus.PENDING
+
+    grid_events.approve(event, actor="pia", now=NOW + 13 * HOUR)
+
+    event.refresh_from_db()
+    assert event.status == EventStatus.SCHEDULED
+
+
+def test_what_was_moved_while_it_waited_needs_its_notice_again(
+    program: Program, promise: Make
+) -> None:
+    promise(notice=21 * HOUR)
+    event = plan_on(program, 2, target_kw=0.5)
+    bound(program, max_kw=1.0)
+    sooner: grid_events.Changes = {
+        "starts_at": NOW + DAY,
+        "ends_at": NOW + DAY + HOUR,
+        "target_kw": 40.0,
+    }
+    event = grid_events.amend(event, sooner, actor="olga", now=NOW + HOUR)
+
+    with pytest.raises(Invalid) as error:
+        grid_events.approve(event, actor="pia", now=NOW + 4 * HOUR)
+
+    assert broken(error) == {Rule.NOTICE}

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from dispatch import alarms
+from dispatch import alarms, policies
 from dispatch.lifecycle import EventStatus, HoldStatus
 from dispatch.models import (
     Alarm,
@@ -62,6 +62,7 @@ def event(
 def no_wakes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     woken: list[Any] = []
     monkeypatch.setattr("dispatch.views.wake", woken.append)
+    monkeypatch.setattr("dispatch.views.events.wake", woken.append)
     return woken
 
 
@@ -375,6 +376,22 @@ def test_nobody_approves_what_was_amended_meanwhile(
         reverse("approve-event", args=[pending.pk]), {"why": "Stale", "version": 1}
     )
 
+    pending.refresh_from_db()
+    assert pending.status == EventStatus.PENDING
+
+
+def test_what_broke_its_policy_while_it_waited_says_so_and_keeps_the_reason(
+    client: Client, make_user: Make, pending: GridEvent
+) -> None:
+    policies.lay_down(pending.program)
+    client.force_login(make_user("pia", "dispatch.approve_gridevent"))
+
+    page = client.post(
+        reverse("approve-event", args=[pending.pk]), {"why": "Heat wave", "version": 1}
+    ).content.decode()
+
+    assert "The start is 1 hours ahead" in page
+    assert 'value="Heat wave"' in page
     pending.refresh_from_db()
     assert pending.status == EventStatus.PENDING
 

@@ -214,6 +214,49 @@ def test_the_night_takes_a_consent_of_its_own(
     assert managed.overnight_consent_wording == "night-1"
 
 
+def test_the_night_is_agreed_to_later_and_taken_back(
+    program: Program, ada: Vehicle
+) -> None:
+    one = ada.enrolments.get()
+    said: dict[str, Any] = {"source": "phone call", "actor": "carla", "now": NOW}
+
+    assert enrolment.consent_overnight(one, wording="night-1", **said)
+    assert not enrolment.consent_overnight(one, wording="night-1", **said)
+    one.refresh_from_db()
+    assert (one.overnight_consented_at, one.overnight_consent_wording) == (
+        NOW, "night-1",
+    )  # fmt: skip
+
+    assert enrolment.withdraw_overnight(one, **said)
+    assert not enrolment.withdraw_overnight(one, **said)
+    one.refresh_from_db()
+    assert (one.overnight_consented_at, one.overnight_consent_wording) == (None, "")
+    assert one.status == "active"
+
+
+@pytest.mark.parametrize("wording", ["", "n" * 51])
+def test_the_night_is_not_agreed_to_without_a_wording(
+    program: Program, ada: Vehicle, wording: str
+) -> None:
+    one = ada.enrolments.get()
+
+    with pytest.raises(ValidationError):
+        enrolment.consent_overnight(
+            one, wording=wording, source="web", actor="ada", now=NOW
+        )
+
+    one.refresh_from_db()
+    assert one.overnight_consented_at is None
+
+
+def test_who_withdrew_agrees_to_no_night(program: Program, ben: Vehicle) -> None:
+    one = ben.enrolments.get()
+
+    assert not enrolment.consent_overnight(
+        one, wording="night-1", source="web", actor="ben", now=NOW
+    )
+
+
 def test_consent_to_the_night_is_kept_with_what_was_agreed_to(
     program: Program, ada: Vehicle
 ) -> None:

@@ -539,6 +539,32 @@ def test_a_person_without_the_right_does_not_approve(
     problem(response, 403)
 
 
+def test_what_broke_its_policy_while_it_waited_is_refused_with_the_rule(
+    make_event: Make, program: Program, olga: User, client: Client, set_clock: Make
+) -> None:
+    set_clock(NOW)
+    policies.lay_down(program)
+    event = make_event(
+        program,
+        status=EventStatus.PENDING,
+        starts_at=NOW + HOUR,
+        ends_at=NOW + 3 * HOUR,
+        created_by="client:grid",
+    )
+    client.force_login(olga)
+
+    answer = client.post(
+        f"{EVENTS}/{event.pk}/approve", {"version": 1}, content_type="application/json"
+    )
+
+    assert set(problem(answer, 400)) == {
+        ("starts_at", "too_short_notice"),
+        ("program", "too_few_participants"),
+    }
+    event.refresh_from_db()
+    assert event.status == EventStatus.PENDING
+
+
 def test_a_strange_site_cannot_approve_in_a_persons_name(
     make_event: Make, olga: User
 ) -> None:
