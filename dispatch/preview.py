@@ -8,20 +8,33 @@ from datetime import datetime, timedelta
 import numpy as np
 from django.db.models import Q
 
-from dispatch import limits, planner, room, snapshot
+from dispatch import limits, planner, room, shed, snapshot
 from dispatch.models import Envelope, GridEvent
 from dispatch.planner import Act, Floats
+from dispatch.planner.cautions import SHED_COMMON_SHARE, SHED_Z
 from dispatch.rehearsal import frontier
 from dispatch.rehearsal.evening import NEXT_NOON, STEP_SECONDS
 from dispatch.rehearsal.frontier import Point
 from dispatch.snapshot.coming import coming_kw
 from fleets.providers import throttle
 
-# Of a normal distribution: nine in ten lie within so many standard deviations.
-Z_90 = 1.645
+# What is expected after so many minutes, and then by the hour.
 LOOKS_MINUTES = (5, 15, 30)
 # Restore caps to choose from, from the lowest that everybody's departure lets stand.
 CAPS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What those that are called would bring so long after the begin, in kW.
+
+    Of the calls that have left by then, and of cars that would not be full yet.
+    """
+
+    minutes: int
+    kw: float
+    low_kw: float  # 90 % interval
+    high_kw: float
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Preview:
     called_kw: float
     calls: int
     takes: timedelta  # until the last call has left
-    kw_after: tuple[tuple[int, float], ...]  # minutes, and the kW expected by then
+    course: tuple[Expectation, ...]  # over the event
     restore: tuple[Point, ...]  # what each cap would cost; late cars per 1,000 called
     cautions: tuple[str, ...]
 
@@ -66,14 +79,17 @@ def preview(event: GridEvent, *, now: datetime) -> Preview:
             )
         ),
         expected_kw=expected,
-        low_kw=max(expected - Z_90 * spread, 0.0),
-        high_kw=min(expected + Z_90 * spread, float(kw.sum())),
+        low_kw=max(expected - SHED_Z * spread, 0.0),
+        high_kw=min(expected + SHED_Z * spread, float(kw.sum())),
         called_kw=float(kw.sum()),
         calls=int(calls.sum()),
         takes=timedelta(seconds=float(leaves_at.max(initial=0.0))),
-        kw_after=tuple(
-            (minutes, float((kw * chance)[leaves_at <= minutes * 60.0].sum()))
-            for minutes in LOOKS_MINUTES
+        course=_course(
+            kw,
+            chance,
+            leaves_at,
+            seen.cars.charge_seconds[called.place] / 3600.0,
+            lasts=event.ends_at - event.starts_at,
         ),
         restore=_frontier(event, seen, begun, called.place, now=now),
         cautions=tuple(
@@ -122,6 +138,30 @@ def _frontier(
         replace(one, late=one.late / len(debts.ready) * 1000.0)
         for one in frontier.frontier(debts, caps.tolist())
     )
+
+
+def _course(
+    kw: Floats,
+    chance: Floats,
+    leaves_at: Floats,
+    hours_to_full: Floats,
+    *,
+    lasts: timedelta,
+) -> tuple[Expectation, ...]:
+    """Return what is expected over an event, of cars that are here now."""
+    end = int(lasts.total_seconds() // 60)
+    looks = [*(look for look in LOOKS_MINUTES if look < end), *range(60, end, 60), end]
+    found = []
+    for minutes in looks:
+        called_kw = np.where(leaves_at <= minutes * 60.0, kw, 0.0)
+        share = shed.would_draw_share(hours_to_full, np.full(len(kw), minutes / 60.0))
+        mean, spread = _sum(called_kw, chance * share)
+        # All may be wrong in the same direction about who would be full.
+        full_kw = float((called_kw * chance).sum()) - mean
+        spread = SHED_Z * float(np.hypot(spread, SHED_COMMON_SHARE * full_kw))
+        high_kw = min(mean + spread, float(called_kw.sum()))
+        found.append(Expectation(minutes, mean, max(mean - spread, 0.0), high_kw))
+    return tuple(found)
 
 
 def _sum(kw: Floats, chance: Floats) -> tuple[float, float]:

@@ -33,6 +33,15 @@ class Choice:
     late: str
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is expected at one moment of an event, as it is read."""
+
+    after: str
+    kw: str
+    interval: str
+
+
 @login_required
 @require_GET
 def preview(request: HttpRequest, event_id: int) -> HttpResponse:
@@ -53,6 +62,7 @@ def preview(request: HttpRequest, event_id: int) -> HttpResponse:
             "at": f"{now.astimezone(event.program.zone):%H:%M %Z}",
             "found": found,
             "brings": _brings(found),
+            "course": [_look(one) for one in found.course],
             "choices": [_choice(point) for point in found.restore],
             "cap": _cap(event),
             "may_operate": may_operate(request.user),
@@ -132,11 +142,15 @@ def _brings(found: foresight.Preview) -> list[tuple[str, str]]:
             f"{kilowatts(found.called_kw)} kW",
         ),
         ("Fan-out", f"{counted(found.calls, 'call')} in {span(found.takes)}"),
-        *(
-            (f"After {minutes} min", f"{kilowatts(kw)} kW expected")
-            for minutes, kw in found.kw_after
-        ),
     ]
+
+
+def _look(one: foresight.Expectation) -> Look:
+    return Look(
+        span(timedelta(minutes=one.minutes)),
+        kilowatts(one.kw),
+        f"{kilowatts(one.low_kw)} to {kilowatts(one.high_kw)}",
+    )
 
 
 def _choice(point: Point) -> Choice:

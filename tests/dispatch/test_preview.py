@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from dispatch.lifecycle import EventStatus
 from dispatch.models import Change, Command, Envelope, GridEvent, Hold, Participation
-from dispatch.preview import preview
+from dispatch.preview import Preview, preview
 from fleets.models import Bucket, Program, Vehicle, VehicleBucket
 from tests.dispatch.senders import MONTH
 from tests.factories import NOW
@@ -47,6 +47,11 @@ def charging(program: Program, make_enrolment: Make) -> Callable[..., None]:
             )
 
     return make
+
+
+def kw_after(found: Preview) -> dict[int, float]:
+    """Return what is expected by the minutes since the begin."""
+    return {one.minutes: one.kw for one in found.course}
 
 
 def test_it_says_whom_it_would_call_and_why_others_are_left_alone(
@@ -87,8 +92,9 @@ def test_the_fan_out_takes_as_long_as_the_provider_lets(
     assert found.calls == 18
     assert found.takes == timedelta(minutes=5)
     each = found.expected_kw / 18
-    assert dict(found.kw_after) == pytest.approx(
-        {5: 18 * each, 15: 18 * each, 30: 18 * each}
+    assert kw_after(found) == pytest.approx(
+        {5: 18 * each, 15: 18 * each, 30: 18 * each, 60: 18 * each, 120: 18 * each},
+        rel=0.03,  # some may be full by then
     )
 
 
@@ -103,7 +109,23 @@ def test_the_fan_out_takes_as_long_as_the_envelope_lets(
     found = preview(coming, now=NOW)
 
     assert found.takes == timedelta(minutes=19)
-    assert dict(found.kw_after)[5] == pytest.approx(found.expected_kw * 6 / 20)
+    assert kw_after(found)[5] == pytest.approx(found.expected_kw * 6 / 20, rel=0.01)
+
+
+def test_over_time_cars_would_have_filled(
+    coming: GridEvent, charging: Callable[..., None]
+) -> None:
+    """Half of them are full half an hour after the begin."""
+    charging(10, soc_percent=50.0, battery_kwh=60.0)
+    charging(10, soc_percent=70.0, battery_kwh=35.0)
+
+    course = preview(coming, now=NOW).course
+
+    assert [one.minutes for one in course] == [5, 15, 30, 60, 120]
+    assert course[-1].kw == pytest.approx(course[0].kw / 2, rel=0.05)
+    assert all(one.low_kw <= one.kw <= one.high_kw for one in course)
+    widths = [one.high_kw - one.low_kw for one in course]
+    assert widths[-1] > widths[0]
 
 
 def test_a_lower_cap_spares_the_peak_and_takes_longer(
