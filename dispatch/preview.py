@@ -134,6 +134,8 @@ def _frontier(
     lowest = frontier.lowest_cap(debts).cap_kw
     highest = frontier.point(debts, float("inf")).peak_kw
     caps = np.linspace(lowest, max(highest, lowest), CAPS_SHOWN)
+    if highest <= lowest * (1.0 + 2.0 * frontier.CAP_PRECISION):
+        caps = np.array([highest])  # nothing to choose: they all could start at once
     return tuple(
         replace(one, late=one.late / len(debts.ready) * 1000.0)
         for one in frontier.frontier(debts, caps.tolist())

@@ -131,7 +131,7 @@ def test_over_time_cars_would_have_filled(
 def test_a_lower_cap_spares_the_peak_and_takes_longer(
     coming: GridEvent, charging: Callable[..., None]
 ) -> None:
-    charging(10, soc_percent=50.0, battery_kwh=60.0)
+    charging(10, soc_percent=50.0, battery_kwh=20.0)
 
     found = preview(coming, now=NOW).restore
 
@@ -141,6 +141,17 @@ def test_a_lower_cap_spares_the_peak_and_takes_longer(
     assert peaks == sorted(peaks) and peaks[-1] == pytest.approx(70.0)
     assert waits == sorted(waits, reverse=True) and waits[0] > waits[-1] == 0.0
     assert {one.late for one in found} == {0.0}
+
+
+def test_where_all_could_start_at_once_there_is_nothing_to_choose(
+    coming: GridEvent, charging: Callable[..., None]
+) -> None:
+    """They charge for most of the hours within which they must be full."""
+    charging(10, soc_percent=50.0, battery_kwh=60.0)
+
+    (only,) = preview(coming, now=NOW).restore
+
+    assert (only.cap_kw, only.hours_to_restore_max) == (pytest.approx(70.0), 0.0)
 
 
 def test_nobody_called_leaves_nothing_to_give_back(coming: GridEvent) -> None:

@@ -75,7 +75,7 @@ def garage(program: Program, make_enrolment: Make, set_clock: Make) -> Program:
         VehicleBucket.objects.create(
             vehicle=car, tokens=6, refilled_at=NOW, month=MONTH
         )
-    Vehicle.objects.update(battery_kwh=60.0)
+    Vehicle.objects.update(battery_kwh=20.0)
     with transaction.atomic():
         bound(program, max_kw=50.0)
     return program
