@@ -14,7 +14,8 @@ from datetime import datetime, time
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.rehearsal.sessions import EVENING_BEGINS, Session
+from dispatch.charging_sessions import Session
+from dispatch.rehearsal.sessions import EVENING_BEGINS, evening_of
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -52,7 +53,10 @@ class Evening:
 
 def of(sessions: Sequence[Session], *, enrolled: int) -> Evening:
     """Return the evening of these sessions, by the local wall clock."""
-    noons = [datetime.combine(one.evening, time()) + EVENING_BEGINS for one in sessions]
+    noons = [
+        datetime.combine(evening_of(one.plugged_in), time()) + EVENING_BEGINS
+        for one in sessions
+    ]
     arrives = [
         (one.plugged_in - noon).total_seconds() / STEP_SECONDS
         for one, noon in zip(sessions, noons, strict=True)

@@ -15,8 +15,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from dispatch.rehearsal import evening, season, sessions
+from dispatch import charging_sessions
+from dispatch.charging_sessions import UnreadableSessions
+from dispatch.rehearsal import evening, season
 from dispatch.rehearsal.figures import Figures
+from dispatch.rehearsal.sessions import Sessions, winter_weekdays
 
 
 class Command(BaseCommand):
@@ -58,18 +61,18 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         try:
-            read = sessions.read(
-                options["sessions"],
-                options["charging_power"],
-                times_power=options["times_power"],
+            read, left_out = charging_sessions.read(
+                options["sessions"], options["charging_power"]
             )
-            days = sessions.winter_weekdays(options["since"], options["until"])
             found = season.rehearse(
-                read, days, _setting(options), single=not options["pooled_only"]
+                Sessions.of(read, times_power=options["times_power"]),
+                winter_weekdays(options["since"], options["until"]),
+                _setting(options),
+                single=not options["pooled_only"],
             )
-        except (sessions.UnreadableSessions, season.NothingToRehearse) as error:
+        except (UnreadableSessions, season.NothingToRehearse) as error:
             raise CommandError(str(error)) from None
-        self._tell(found, left_out=read.left_out)
+        self._tell(found, left_out=left_out)
         if options["json"]:
             sys.stdout.write(json.dumps(_summary(found)) + "\n")
 

@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dispatch.rehearsal import season, sessions
+from dispatch import charging_sessions
+from dispatch.rehearsal import season
 from dispatch.rehearsal.evening import STEP_HOURS
 from dispatch.rehearsal.season import NothingToRehearse, Season, Setting
-from dispatch.rehearsal.sessions import Sessions
+from dispatch.rehearsal.sessions import Sessions, winter_weekdays
 from tests.dispatch.rehearsal.files import weeks
 from tests.dispatch.rehearsal.nights import night, step
 
 SETTING = Setting((step(16), step(20)))
-DAYS = sessions.winter_weekdays(date(2020, 1, 13), date(2020, 1, 24))
+DAYS = winter_weekdays(date(2020, 1, 13), date(2020, 1, 24))
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Sessions:
-    return sessions.read(*weeks(tmp_path))
+    found, _ = charging_sessions.read(*weeks(tmp_path))
+    return Sessions.of(found)
 
 
 def rehearse(read: Sessions, setting: Setting = SETTING) -> Season:
