@@ -21,19 +21,25 @@ class Sessions:
     last: Mapping[str, date]
 
     @classmethod
-    def of(cls, found: Iterable[Session], *, times_power: float = 1.0) -> Sessions:
-        """Sort sessions by evening; `times_power` multiplies every car's power."""
+    def of(cls, found: Iterable[Session]) -> Sessions:
+        """Sort sessions by evening."""
         by_evening: dict[date, list[Session]] = {}
         first: dict[str, date] = {}
         last: dict[str, date] = {}
         for one in found:
             day = evening_of(one.plugged_in)
-            by_evening.setdefault(day, []).append(
-                replace(one, power_kw=one.power_kw * times_power)
-            )
+            by_evening.setdefault(day, []).append(one)
             first[one.user] = min(first.get(one.user, day), day)
             last[one.user] = max(last.get(one.user, day), day)
         return cls(by_evening, first, last)
+
+    def with_power(self, times: float) -> Sessions:
+        """Return the same evenings with every car's power multiplied."""
+        by_evening = {
+            day: [replace(one, power_kw=one.power_kw * times) for one in found]
+            for day, found in self.by_evening.items()
+        }
+        return replace(self, by_evening=by_evening)
 
     def enrolled(self, day: date) -> int:
         """Return how many users are there: between their first and last session."""

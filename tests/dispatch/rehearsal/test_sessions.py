@@ -32,7 +32,7 @@ def test_a_user_is_there_between_the_first_and_the_last_session() -> None:
 
 
 def test_power_can_be_multiplied() -> None:
-    found = Sessions.of([ada(13)], times_power=2.0)
+    found = Sessions.of([ada(13)]).with_power(2.0)
 
     assert found.by_evening[date(2020, 1, 13)][0].power_kw == 7.0
 
