@@ -71,6 +71,24 @@ def test_a_window_that_is_none_is_refused(tmp_path: Path, window: str) -> None:
         rehearse(tmp_path, f"--window={window}")
 
 
+@pytest.mark.parametrize("minutes", ["soon", "-5", "nan", "1440"])
+def test_a_catch_that_is_none_is_refused(tmp_path: Path, minutes: str) -> None:
+    with pytest.raises(CommandError, match="--catch-minutes"):
+        rehearse(tmp_path, f"--catch-minutes={minutes}")
+
+
+def test_a_catch_typical_of_the_makes_lies_between_the_quick_and_the_slow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheds = []
+    for minutes in ("5", "typical", "60"):
+        rehearse(tmp_path, "--json", "--pooled-only", f"--catch-minutes={minutes}")
+        sheds.append(last_line(capsys)["shed_share_of_harmless"])
+
+    assert sheds == sorted(sheds, reverse=True)
+    assert len(set(sheds)) == 3
+
+
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"nowhere\.csv"):
         call_command(

@@ -19,9 +19,12 @@ from dispatch import charging_sessions
 from dispatch.charging_sessions import UnreadableSessions
 from dispatch.rehearsal import evening, season
 from dispatch.rehearsal.figures import Figures
+from dispatch.rehearsal.season import Catch
 from dispatch.rehearsal.sessions import Sessions, winter_weekdays
+from fleets.simulator.makes import MAKES
 from gridbalance import simulated_sessions
 
+DAY_MINUTES = 24 * 60
 VEHICLES = 200  # about as many as the record has users
 
 
@@ -55,7 +58,10 @@ class Command(BaseCommand):
             "--restore-within-hours", type=float, metavar="H",
             help="what was taken is charged again; default: by departure",
         )  # fmt: skip
-        add("--catch-minutes", type=float, default=5.0, metavar="M")
+        add(
+            "--catch-minutes", default="5", metavar="M",
+            help="until a plug-in is known; typical: drawn from the mix of makes",
+        )  # fmt: skip
         add(
             "--target-kw", type=float, metavar="K", help="default: all that can be held"
         )
@@ -134,12 +140,25 @@ def _setting(options: dict[str, Any]) -> season.Setting:
         departure_error_hours=options["departure_error_hours"],
         managed=options["arrivals"] == "managed",
         within_hours=options["restore_within_hours"],
-        catch_minutes=options["catch_minutes"],
+        catches=_catches(options["catch_minutes"]),
         target_kw=options["target_kw"],
         cap_kw=options["cap_kw"],
         ramp_kw_per_minute=options["ramp_kw_per_minute"],
         seed=options["seed"],
     )
+
+
+def _catches(text: str) -> list[Catch]:
+    """Return how soon plug-ins are known, of one fleet or of the makes' shares."""
+    if text == "typical":
+        return [Catch(make.share, *make.fresh_after_minutes) for make in MAKES]
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0.0 <= minutes < DAY_MINUTES:
+        raise CommandError(f"--catch-minutes {text}: neither minutes nor typical")
+    return [Catch(1.0, minutes, minutes)]
 
 
 def _window(text: str) -> tuple[int, int]:

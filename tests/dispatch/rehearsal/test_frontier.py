@@ -19,9 +19,7 @@ WINDOW = step(16), step(20)
 def debts(
     cars: Evening, *, managed: bool = False, within: float = float("inf")
 ) -> Debts:
-    return frontier.debts_after(
-        cars, WINDOW, catch_steps=1, managed=managed, within_steps=within
-    )
+    return frontier.debts_after(cars, WINDOW, managed=managed, within_steps=within)
 
 
 def test_it_owes_what_the_event_took_and_no_more() -> None:
