@@ -66,10 +66,7 @@ class Stage:
         n = len(cars)
         self.cars = cars
         self.rules = rules
-        begins = rules.window[0]
-        self.seen_from = np.where(
-            cars.arrives < begins, cars.arrives, cars.arrives + cars.catch_steps
-        )
+        self.seen_from = cars.arrives + cars.catch_steps
         self.owed_kwh = cars.energy_kwh.copy()
         # Of a car that nobody stops.
         self.full_at = cars.arrives + cars.energy_kwh / (cars.power_kw * STEP_HOURS)

@@ -53,6 +53,16 @@ def test_a_late_catch_sheds_less() -> None:
     assert at_once.shed_kwh - late.shed_kwh == pytest.approx(11 / 12 * 6.0 * 1000)
 
 
+def test_a_car_that_came_just_before_is_caught_no_sooner() -> None:
+    """That an event begins makes no maker tell anything earlier."""
+    cars = night((15.75, 31, 5), catch_steps=12)
+
+    course = play(cars, Rules(WINDOW))
+
+    assert course.load_kw[step(16) : step(16.75)] == pytest.approx(6.0)
+    assert not course.load_kw[step(16.75) : step(20)].any()
+
+
 def test_a_target_takes_no_more_cars_than_it_needs() -> None:
     cars = night(*[(15, 31, 6)] * 5)
 
