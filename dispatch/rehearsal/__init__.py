@@ -1,6 +1,6 @@
 """Rehearsal: an evening as it would go, by the same `decide`, without rows.
 
-sessions   a CSV of charging sessions
+sessions   charging sessions by evening
 evening    the cars of one evening, or of many laid over each other, on a 5-minute grid
 forecast   what the evening before the event lets us expect
 frontier   the lowest cap, and what each cap costs in hours and late cars

@@ -14,7 +14,8 @@ from datetime import datetime, time
 import numpy as np
 from numpy.typing import NDArray
 
-from dispatch.rehearsal.sessions import EVENING_BEGINS, Session
+from dispatch.charging_sessions import Session
+from dispatch.rehearsal.sessions import EVENING_BEGINS, evening_of
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -39,6 +40,7 @@ class Evening:
     power_kw: Floats
     user: NDArray[np.str_]
     believed_leaves: Floats  # what the planner goes by
+    catch_steps: Ints  # from the plug-in until it is known
     enrolled: int
 
     def __len__(self) -> int:
@@ -51,8 +53,14 @@ class Evening:
 
 
 def of(sessions: Sequence[Session], *, enrolled: int) -> Evening:
-    """Return the evening of these sessions, by the local wall clock."""
-    noons = [datetime.combine(one.evening, time()) + EVENING_BEGINS for one in sessions]
+    """Return the evening of these sessions, by the local wall clock.
+
+    What is known of them is true, and known at once.
+    """
+    noons = [
+        datetime.combine(evening_of(one.plugged_in), time()) + EVENING_BEGINS
+        for one in sessions
+    ]
     arrives = [
         (one.plugged_in - noon).total_seconds() / STEP_SECONDS
         for one, noon in zip(sessions, noons, strict=True)
@@ -68,6 +76,7 @@ def of(sessions: Sequence[Session], *, enrolled: int) -> Evening:
         power_kw=np.array([one.power_kw for one in sessions], dtype=float),
         user=np.array([one.user for one in sessions], dtype=str),
         believed_leaves=np.floor(leaves),
+        catch_steps=np.zeros(len(sessions), dtype=np.int64),
         enrolled=enrolled,
     )
 

@@ -115,7 +115,6 @@ def debts_after(
     expected: Evening,
     window: tuple[int, int],
     *,
-    catch_steps: int,
     managed: bool,
     within_steps: float,
 ) -> Debts:
@@ -126,8 +125,7 @@ def debts_after(
     """
     begins, ends = window
     n = len(expected)
-    came = expected.arrives < begins
-    seen = np.where(came, begins, expected.arrives + catch_steps)
+    seen = np.maximum(expected.arrives + expected.catch_steps, begins)
     steps = expected.energy_kwh / (expected.power_kw * STEP_HOURS)
     # A car that would be late by the event's end charges until it would not.
     short = ends + MARGIN_STEPS - (expected.believed_leaves - steps)

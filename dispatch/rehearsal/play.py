@@ -41,7 +41,6 @@ class Rules:
     target_kw: float | None = None
     cap_kw: float = float("inf")
     ramp_kw_per_minute: float = float("inf")
-    catch_steps: int = 1  # from a plug-in until it is known
     managed: bool = False  # arrivals after the event join the queue
     # From the event's end: what was taken has been charged again.
     within_steps: float = float("inf")
@@ -67,10 +66,7 @@ class Stage:
         n = len(cars)
         self.cars = cars
         self.rules = rules
-        begins = rules.window[0]
-        self.seen_from = np.where(
-            cars.arrives < begins, cars.arrives, cars.arrives + rules.catch_steps
-        )
+        self.seen_from = cars.arrives + cars.catch_steps
         self.owed_kwh = cars.energy_kwh.copy()
         # Of a car that nobody stops.
         self.full_at = cars.arrives + cars.energy_kwh / (cars.power_kw * STEP_HOURS)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import date, time
 
 import numpy as np
 
 from dispatch.rehearsal import evening, figures, forecast, frontier
-from dispatch.rehearsal.evening import STEP_HOURS, Evening, Floats
+from dispatch.rehearsal.evening import STEP_HOURS, Evening, Floats, Ints
 from dispatch.rehearsal.figures import Figures
 from dispatch.rehearsal.play import Rules, play
 from dispatch.rehearsal.sessions import Sessions, winter_weekdays
@@ -23,11 +23,21 @@ LEARNED_QUANTILE = 0.2
 LEARNED_FROM = 5
 # Departures that may be wrong are taken to be earlier by this many standard errors.
 LEAD_ERRORS = 1.0
+CATCH_STREAM = 1  # of chance, beside the one of departures
 PERCENTILES = (10, 50, 90)
 
 
 class NothingToRehearse(Exception):
     """No evening of the span has sessions, and evenings before it to expect them by."""
+
+
+@dataclass(frozen=True)
+class Catch:
+    """How long it takes until a plug-in is known, of some share of the cars."""
+
+    share: float  # of the sum of all shares
+    least_minutes: float
+    most_minutes: float
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Setting:
     departure_error_hours: float = 0.0
     managed: bool = False
     within_hours: float | None = None
-    catch_minutes: float = 5.0
+    catches: Sequence[Catch] = (Catch(1.0, 5.0, 5.0),)
     target_kw: float | None = None
     cap_kw: float | None = None  # None: the lowest by the forecast, and its margin
     cap_margin: float = frontier.CAP_MARGIN
@@ -51,7 +61,6 @@ class Setting:
         return frontier.debts_after(
             cars,
             self.window,
-            catch_steps=self._catch_steps,
             managed=self.managed,
             within_steps=self._within_steps,
         )
@@ -64,14 +73,9 @@ class Setting:
             target_kw=None if self.target_kw is None else self.target_kw * fleets,
             cap_kw=cap_kw * fleets,
             ramp_kw_per_minute=self.ramp_kw_per_minute * fleets,
-            catch_steps=self._catch_steps,
             managed=self.managed,
             within_steps=self._within_steps,
         )
-
-    @property
-    def _catch_steps(self) -> int:
-        return int(np.ceil(self.catch_minutes / (STEP_HOURS * 60.0)))
 
     @property
     def _within_steps(self) -> float:
@@ -202,7 +206,9 @@ def _evenings(
             continue
         cars = evening.of(sessions.by_evening[day], enrolled=sessions.enrolled(day))
         evenings[day] = replace(
-            cars, believed_leaves=believed_leaves(cars, seen, setting, day)
+            cars,
+            believed_leaves=believed_leaves(cars, seen, setting, day),
+            catch_steps=catch_steps(len(cars), setting, day),
         )
         for user, leaves in zip(cars.user, cars.leaves, strict=True):
             seen.setdefault(str(user), []).append(float(leaves))
@@ -228,3 +234,13 @@ def believed_leaves(
         lead = LEAD_ERRORS * setting.departure_error_hours
         leaves = leaves + (error - lead) / STEP_HOURS
     return leaves
+
+
+def catch_steps(cars: int, setting: Setting, day: date) -> Ints:
+    """Return how long it takes until each car is known (steps, rounded up)."""
+    random = np.random.default_rng([setting.seed, day.toordinal(), CATCH_STREAM])
+    shares, least, most = np.array([astuple(one) for one in setting.catches]).T
+    kind = random.choice(len(shares), size=cars, p=shares / shares.sum())
+    minutes = random.uniform(least[kind], most[kind])
+    steps: Ints = np.ceil(minutes / (STEP_HOURS * 60.0)).astype(np.int64)
+    return steps

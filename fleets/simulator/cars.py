@@ -9,7 +9,7 @@ from random import Random
 from typing import NamedTuple
 from uuid import UUID
 
-from fleets.simulator.lives import SOCKETS_KW, Replayed
+from fleets.simulator.lives import DAY_SECONDS, HOUR_SECONDS, SOCKETS_KW, Replayed
 from fleets.simulator.makes import MAKES
 from fleets.simulator.physics import Battery
 
@@ -84,6 +84,15 @@ class Car:
             power_kw=battery.power_kw_at(at),
             is_home=self.is_home,
         )
+
+    def timer_at(self, at: float, utc_offset_hours: float) -> float | None:
+        """Return when the car's own timer begins in this evening, if still to come."""
+        if self.timer_hour is None:
+            return None
+        offset = utc_offset_hours * HOUR_SECONDS
+        noon = ((at + offset - DAY_SECONDS / 2) // DAY_SECONDS + 0.5) * DAY_SECONDS
+        timer_at = noon - offset + (self.timer_hour - 12) * HOUR_SECONDS
+        return timer_at if timer_at > at else None
 
 
 def draw_cars(

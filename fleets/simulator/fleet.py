@@ -15,8 +15,6 @@ from random import Random
 
 from fleets.simulator.cars import Car, Report
 from fleets.simulator.lives import (
-    DAY_SECONDS,
-    HOUR_SECONDS,
     Life,
     Session,
     next_session,
@@ -188,7 +186,7 @@ class Fleet:
         if car.departs_at is not None:
             self._later(car.departs_at, "plug out", car, car.visit)
         self._changed(car, at, IS_CABLE_CONNECTED)
-        timer_at = self._timer_at(car, at) if session.is_home else None
+        timer_at = car.timer_at(at, self.utc_offset_hours) if session.is_home else None
         if timer_at is not None and timer_at < session.plug_out:
             car.ends_charging = "timer"
             self._later(timer_at, "timer", car, car.visit)
@@ -348,14 +346,6 @@ class Fleet:
         else:
             car.shadow = car.shadow.stopped(at)
             self.shadow_charging.discard(car.index)
-
-    def _timer_at(self, car: Car, at: float) -> float | None:
-        if car.timer_hour is None:
-            return None
-        offset = self.utc_offset_hours * HOUR_SECONDS
-        noon = ((at + offset - DAY_SECONDS / 2) // DAY_SECONDS + 0.5) * DAY_SECONDS
-        timer_at = noon - offset + (car.timer_hour - 12) * HOUR_SECONDS
-        return timer_at if timer_at > at else None
 
     def _plan_sample(self, at: float) -> None:
         next_minute = (at // MINUTE_SECONDS + 1) * MINUTE_SECONDS

@@ -93,12 +93,12 @@ def build_world(options: Options, *, empty: bool = False) -> World:
     if replayed:
         count = len(replayed)
     cars = draw_cars(
-        _stream(options, "cars"),
+        stream(options.seed, "cars"),
         count=0 if empty else count,
         at=at,
         replayed=replayed,
     )
-    draw = _stream(options, "happenings")
+    draw = stream(options.seed, "happenings")
     fleet = Fleet(
         cars=cars,
         life=life,
@@ -140,6 +140,6 @@ def instant(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-def _stream(options: Options, name: str) -> Random:
+def stream(seed: int, name: str) -> Random:
     """Return one of the streams of chance that the seed gives."""
-    return Random(f"{options.seed}/{name}")  # noqa: S311 - a simulation
+    return Random(f"{seed}/{name}")  # noqa: S311 - a simulation

@@ -19,13 +19,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from dispatch import grid_events
+from dispatch import charging_sessions, grid_events
 from dispatch.lifecycle import EventKind
 from dispatch.models import GridEvent, Hold
 from dispatch.planner import Reason
 from dispatch.rehearsal import evening, season
 from dispatch.rehearsal.evening import LATE_KWH, NEXT_NOON, STEP_SECONDS, STEPS
-from dispatch.rehearsal.sessions import EVENING_BEGINS, Sessions, read, winter_weekdays
+from dispatch.rehearsal.sessions import EVENING_BEGINS, Sessions, winter_weekdays
 from fleets import clock
 from fleets.models import Enrolment, Program, RestoreStyle
 from gridbalance import checker
@@ -125,15 +125,16 @@ class RecordedNight(Drill):
 
     def run(self) -> Night:
         """Play the night, and judge."""
-        read_in = read(self.sessions, self.charging_power)
+        found, _ = charging_sessions.read(self.sessions, self.charging_power)
+        evenings = Sessions.of(found)
         self.say("Rehearsing the winter, for its cap.")
         self.found = season.rehearse(
-            read_in,
+            evenings,
             winter_weekdays(SINCE, UNTIL),
             season.Setting(WINDOW, managed=True),
             single=False,
         )
-        self.stays = list(_drawn(read_in, self.vehicles))
+        self.stays = list(_drawn(evenings, self.vehicles))
         self.vehicles = len(self.stays)
         self.cap_kw = self._cap_kw()
         self.set_up()

@@ -1,4 +1,4 @@
-"""`manage.py rehearse` reads two files and says what would come of an event."""
+"""`manage.py rehearse` says what would come of an event, on a record or a fleet."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ def rehearse(folder: Path, *options: str) -> None:
         "--to=2020-01-22",
         *options,
     )
+
+
+def rehearse_fleet(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    call_command(
+        "rehearse", "--vehicles=100", "--from=2020-01-20", "--to=2020-01-22",
+        "--pooled-only", "--json", *options,
+    )  # fmt: skip
+    return last_line(capsys)
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -63,6 +71,24 @@ def test_a_window_that_is_none_is_refused(tmp_path: Path, window: str) -> None:
         rehearse(tmp_path, f"--window={window}")
 
 
+@pytest.mark.parametrize("minutes", ["soon", "-5", "nan", "1440"])
+def test_a_catch_that_is_none_is_refused(tmp_path: Path, minutes: str) -> None:
+    with pytest.raises(CommandError, match="--catch-minutes"):
+        rehearse(tmp_path, f"--catch-minutes={minutes}")
+
+
+def test_a_catch_typical_of_the_makes_lies_between_the_quick_and_the_slow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheds = []
+    for minutes in ("5", "typical", "60"):
+        rehearse(tmp_path, "--json", "--pooled-only", f"--catch-minutes={minutes}")
+        sheds.append(last_line(capsys)["shed_share_of_harmless"])
+
+    assert sheds == sorted(sheds, reverse=True)
+    assert len(set(sheds)) == 3
+
+
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"nowhere\.csv"):
         call_command(
@@ -70,3 +96,45 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
             f"--sessions={tmp_path / 'nowhere.csv'}",
             f"--charging-power={tmp_path / 'nowhere.csv'}",
         )
+
+
+@pytest.mark.parametrize("arrivals", ["managed", "free"])
+def test_without_sessions_a_simulated_fleet_plays(
+    capsys: pytest.CaptureFixture[str], arrivals: str
+) -> None:
+    """Its cap is found by the weeks before it, as a record's is."""
+    capped = rehearse_fleet(capsys, f"--arrivals={arrivals}")
+    at_once = rehearse_fleet(capsys, "--cap-kw=1000000")
+
+    assert set(KEYS) <= set(capped)
+    assert (capped["days"], capped["enrolled_days"]) == (3, 3 * 100)
+    assert at_once["rebound_ratio"] > 1.2
+    assert capped["rebound_ratio"] <= 0.9
+    assert capped["late_share"] <= capped["late_share_unmanaged"] + 0.015
+    assert capped["starts_per_car_max"] == 1
+
+
+def test_a_fleet_is_the_same_for_the_same_seed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, again, other = (
+        rehearse_fleet(capsys, f"--seed={seed}") for seed in (1, 1, 2)
+    )
+
+    assert first == again
+    assert first["peak_unmanaged_kw"] != other["peak_unmanaged_kw"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--vehicles=0"], "at least one"),
+        (["--charging-power=users.csv"], "--sessions"),
+        (["--vehicles=9", "--sessions=sessions.csv"], "--sessions"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    options: list[str], told: str
+) -> None:
+    with pytest.raises(CommandError, match=told):
+        call_command("rehearse", *options)

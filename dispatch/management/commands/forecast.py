@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from dispatch import charging_sessions
+from dispatch.charging_sessions import UnreadableSessions
 from dispatch.forecast import recorded
-from dispatch.forecast.recorded import Record, Trial
+from dispatch.forecast.recorded import Trial
 
 
 class Command(BaseCommand):
@@ -42,11 +44,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Try it, and tell."""
         try:
-            record = recorded.read(
-                options["sessions"],
-                charging_power=options["charging_power"],
-                zone=ZoneInfo(options["time_zone"]),
+            zone = ZoneInfo(options["time_zone"])
+            sessions, left_out = charging_sessions.read(
+                options["sessions"], options["charging_power"], zone=zone
             )
+            record = recorded.in_quarters(sessions, zone=zone)
             until = options["until"] or record.last_full_day()
             days = max(1, options["days"])
             trials = {
@@ -56,18 +58,23 @@ class Command(BaseCommand):
                     ("plugged_in", record.plugged_in),
                 )
             }
-        except (recorded.Unreadable, ZoneInfoNotFoundError, ValueError) as error:
+        except (
+            UnreadableSessions,
+            recorded.TooShort,
+            ZoneInfoNotFoundError,
+            ValueError,
+        ) as error:
             raise CommandError(str(error)) from None
-        self._tell(record, until, days, trials)
+        self._tell(left_out, until, days, trials)
         if options["json"]:
-            self.stdout.write(json.dumps(summary(record, until, days, trials)))
+            self.stdout.write(json.dumps(summary(left_out, until, days, trials)))
 
     def _tell(
-        self, record: Record, until: date, days: int, trials: dict[str, Trial]
+        self, left_out: int, until: date, days: int, trials: dict[str, Trial]
     ) -> None:
         say = self.stdout.write
         say(
-            f"{days} held-out days up to {until}; {record.left_out} sessions of the"
+            f"{days} held-out days up to {until}; {left_out} sessions of the"
             " file left out"
         )
         for name, trial in trials.items():
@@ -81,14 +88,14 @@ class Command(BaseCommand):
 
 
 def summary(
-    record: Record, until: date, days: int, trials: dict[str, Trial]
+    left_out: int, until: date, days: int, trials: dict[str, Trial]
 ) -> dict[str, Any]:
     """Return the figures by name; the load's stand at the top."""
     figures = {name: _figures(trial) for name, trial in trials.items()}
     return {
         "held_out_days": days,
         "until": until.isoformat(),
-        "sessions_left_out": record.left_out,
+        "sessions_left_out": left_out,
         **figures.pop("load"),
         **figures,
     }

@@ -1,7 +1,7 @@
-"""`manage.py rehearse`: evenings of recorded sessions under an event, before it is one.
+"""`manage.py rehearse`: evenings under an event, before it is one.
 
-It reads two files, decides by the planner, and writes nothing: no database, no
-processes. See dispatch/planner.md.
+The evenings are a simulated fleet's, or of recorded sessions. It decides by the planner
+and writes nothing: no database, no processes. See dispatch/planner.md.
 """
 
 from __future__ import annotations
@@ -15,20 +15,33 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from dispatch.rehearsal import evening, season, sessions
+from dispatch import charging_sessions
+from dispatch.charging_sessions import UnreadableSessions
+from dispatch.rehearsal import evening, season
 from dispatch.rehearsal.figures import Figures
+from dispatch.rehearsal.season import Catch
+from dispatch.rehearsal.sessions import Sessions, winter_weekdays
+from fleets.simulator.makes import MAKES
+from gridbalance import simulated_sessions
+
+DAY_MINUTES = 24 * 60
+VEHICLES = 200  # about as many as the record has users
 
 
 class Command(BaseCommand):
-    """Say what an event and its restore would do to recorded evenings."""
+    """Say what an event and its restore would do to evenings of a fleet."""
 
-    help = "Rehearse an event on recorded charging sessions; kW are per 1,000 cars."
+    help = "Rehearse an event on a simulated fleet or a record; kW are per 1,000 cars."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
-        add("--sessions", type=Path, required=True, metavar="FILE")
-        add("--charging-power", type=Path, required=True, metavar="FILE")
+        add("--sessions", type=Path, metavar="FILE", help="default: a simulated fleet")
+        add(
+            "--charging-power", type=Path, metavar="FILE",
+            help="of their users; default: the least that explains the sessions",
+        )  # fmt: skip
+        add("--vehicles", type=int, metavar="N", help=f"simulated; {VEHICLES}")
         add("--from", dest="since", type=date.fromisoformat, default="2019-10-01")
         add("--to", dest="until", type=date.fromisoformat, default="2020-01-31")
         add("--window", default="16:00-20:00", help="of the event, local time")
@@ -45,7 +58,10 @@ class Command(BaseCommand):
             "--restore-within-hours", type=float, metavar="H",
             help="what was taken is charged again; default: by departure",
         )  # fmt: skip
-        add("--catch-minutes", type=float, default=5.0, metavar="M")
+        add(
+            "--catch-minutes", default="5", metavar="M",
+            help="until a plug-in is known; typical: drawn from the mix of makes",
+        )  # fmt: skip
         add(
             "--target-kw", type=float, metavar="K", help="default: all that can be held"
         )
@@ -53,31 +69,29 @@ class Command(BaseCommand):
         add("--ramp-kw-per-minute", type=float, default=float("inf"), metavar="R")
         add("--times-power", type=float, default=1.0, metavar="X", help="cars' power")
         add("--pooled-only", action="store_true", help="leave out the single days")
-        add("--seed", type=int, default=1, help="of the errors of departures")
+        add("--seed", type=int, default=1, help="of the fleet, of errors")
         add("--json", action="store_true", help="the last line is one JSON object")
 
     def handle(self, **options: Any) -> None:
         try:
-            read = sessions.read(
-                options["sessions"],
-                options["charging_power"],
-                times_power=options["times_power"],
-            )
-            days = sessions.winter_weekdays(options["since"], options["until"])
+            evenings, whose = _evenings(options)
             found = season.rehearse(
-                read, days, _setting(options), single=not options["pooled_only"]
+                evenings.with_power(options["times_power"]),
+                winter_weekdays(options["since"], options["until"]),
+                _setting(options),
+                single=not options["pooled_only"],
             )
-        except (sessions.UnreadableSessions, season.NothingToRehearse) as error:
+        except (UnreadableSessions, season.NothingToRehearse) as error:
             raise CommandError(str(error)) from None
-        self._tell(found, left_out=read.left_out)
+        self._tell(found, whose)
         if options["json"]:
             sys.stdout.write(json.dumps(_summary(found)) + "\n")
 
-    def _tell(self, found: season.Season, *, left_out: int) -> None:
+    def _tell(self, found: season.Season, whose: str) -> None:
         say = self.stdout.write
         say(
             f"{found.days} evenings, {found.cars} sessions of {found.enrolled_days}"
-            f" car-evenings; {left_out} sessions of the file left out"
+            f" car-evenings; {whose}"
         )
         say(f"{'per 1,000 cars':28}{'pooled':>10}{'p10':>10}{'p50':>10}{'p90':>10}")
         for field in fields(Figures):
@@ -97,6 +111,27 @@ class Command(BaseCommand):
             say("".join(f"{_short(one):>10}" for one in asdict(point).values()))
 
 
+def _evenings(options: dict[str, Any]) -> tuple[Sessions, str]:
+    """Return the evenings that the options ask for, and whose they are, in words."""
+    if path := options["sessions"]:
+        if options["vehicles"] is not None:
+            raise CommandError("--vehicles is of a simulated fleet, not of --sessions")
+        read, left_out = charging_sessions.read(path, options["charging_power"])
+        return Sessions.of(read), f"{left_out} sessions of the file left out"
+    if options["charging_power"]:
+        raise CommandError("--charging-power goes with --sessions")
+    vehicles = VEHICLES if options["vehicles"] is None else options["vehicles"]
+    if vehicles < 1:
+        raise CommandError("--vehicles: at least one")
+    drawn = simulated_sessions.draw(
+        vehicles,
+        seed=options["seed"],
+        since=options["since"],
+        until=options["until"],
+    )
+    return drawn, f"{vehicles} simulated cars, seed {options['seed']}"
+
+
 def _setting(options: dict[str, Any]) -> season.Setting:
     """Return the setting that the options ask for."""
     return season.Setting(
@@ -105,12 +140,25 @@ def _setting(options: dict[str, Any]) -> season.Setting:
         departure_error_hours=options["departure_error_hours"],
         managed=options["arrivals"] == "managed",
         within_hours=options["restore_within_hours"],
-        catch_minutes=options["catch_minutes"],
+        catches=_catches(options["catch_minutes"]),
         target_kw=options["target_kw"],
         cap_kw=options["cap_kw"],
         ramp_kw_per_minute=options["ramp_kw_per_minute"],
         seed=options["seed"],
     )
+
+
+def _catches(text: str) -> list[Catch]:
+    """Return how soon plug-ins are known, of one fleet or of the makes' shares."""
+    if text == "typical":
+        return [Catch(make.share, *make.fresh_after_minutes) for make in MAKES]
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0.0 <= minutes < DAY_MINUTES:
+        raise CommandError(f"--catch-minutes {text}: neither minutes nor typical")
+    return [Catch(1.0, minutes, minutes)]
 
 
 def _window(text: str) -> tuple[int, int]:

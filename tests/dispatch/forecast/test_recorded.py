@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
+from dispatch import charging_sessions
 from dispatch.forecast import recorded
+from dispatch.forecast.recorded import Record
 
 OSLO = ZoneInfo("Europe/Oslo")
 HEAD = '"user_id";"session_id";"plugin_time";"plugout_time";"energy_session"'
@@ -33,8 +35,13 @@ def write(tmp_path: Path) -> Write:
 @pytest.fixture
 def power(tmp_path: Path) -> Path:
     path = tmp_path / "power.csv"
-    path.write_text("user_id;charging_power\nada;7,2\nben;NA\n", encoding="utf-8")
+    path.write_text("user_id;charging_power\nada;7,2\n", encoding="utf-8")
     return path
+
+
+def read(sessions: Path, charging_power: Path | None = None) -> Record:
+    found, _ = charging_sessions.read(sessions, charging_power)
+    return recorded.in_quarters(found, zone=OSLO)
 
 
 def test_a_car_draws_its_power_until_it_has_its_energy(
@@ -42,7 +49,7 @@ def test_a_car_draws_its_power_until_it_has_its_energy(
 ) -> None:
     path = write([HEAD, "ada;1;2020-01-06 18:00:00;2020-01-07 07:00:00;7,2"])
 
-    record = recorded.read(path, charging_power=power, zone=OSLO)
+    record = read(path, power)
 
     np.testing.assert_allclose(record.load_kw[:6], [7.2, 7.2, 7.2, 7.2, 0, 0])
     np.testing.assert_allclose(record.plugged_in[: 13 * 4], 1.0)
@@ -53,7 +60,7 @@ def test_a_car_draws_its_power_until_it_has_its_energy(
 def test_parts_of_a_quarter_hour_count_in_part(write: Write, power: Path) -> None:
     path = write([HEAD, "ada;1;2020-01-06 18:10:00;2020-01-06 18:20:00;7,2"])
 
-    record = recorded.read(path, charging_power=power, zone=OSLO)
+    record = read(path, power)
 
     # five minutes of each quarter hour; the energy does not fit into its stay
     np.testing.assert_allclose(record.load_kw[:2], [2.4, 2.4])
@@ -64,53 +71,9 @@ def test_a_stay_across_a_clock_change_has_its_real_length(
 ) -> None:
     path = write([HEAD, "ada;1;2020-03-29 00:00:00;2020-03-29 06:00:00;7,2"])
 
-    record = recorded.read(path, charging_power=power, zone=OSLO)
+    record = read(path, power)
 
     assert record.plugged_in.sum() / 4 == pytest.approx(5.0)
-
-
-def test_what_misses_a_value_is_left_out_and_counted(write: Write, power: Path) -> None:
-    stay = "2020-01-06 18:00:00;2020-01-07 07:00:00"
-    path = write(
-        [
-            HEAD, f"ada;1;{stay};7,2", f"ada;2;{stay};NA", f"ada;3;NA;{stay[:19]};7",
-            # no power is known of him
-            f"ben;4;{stay};7,2",
-            # unplugged before it plugged in; no energy
-            "ada;5;2020-01-07 18:00:00;2020-01-07 07:00:00;7", f"ada;6;{stay};0",
-        ]
-    )  # fmt: skip
-
-    assert recorded.read(path, charging_power=power, zone=OSLO).left_out == 5
-
-
-def test_without_powers_a_car_draws_the_least_that_explains_its_sessions(
-    write: Write,
-) -> None:
-    path = write(
-        [
-            HEAD, "ben;1;2020-01-06 18:00:00;2020-01-06 20:00:00;22",
-            "ben;2;2020-01-07 18:00:00;2020-01-08 06:00:00;11",
-        ]
-    )  # fmt: skip
-
-    record = recorded.read(path, charging_power=None, zone=OSLO)
-
-    assert record.load_kw.max() == pytest.approx(11.0)
-
-
-@pytest.mark.parametrize(
-    ("lines", "why"),
-    [
-        (["user_id;plugin_time", "ada;2020-01-01"], "no column"),
-        ([HEAD], "no session"),
-    ],
-)
-def test_a_file_that_is_something_else_is_refused(
-    write: Write, lines: list[str], why: str
-) -> None:
-    with pytest.raises(recorded.Unreadable, match=why):
-        recorded.read(write(lines), charging_power=None, zone=OSLO)
 
 
 def season(days: int = 150) -> list[str]:
@@ -152,10 +115,7 @@ def test_what_comes_later_changes_no_forecast(write: Write) -> None:
     """A forecast that knew its own day would be right for the wrong reason."""
     lines = season()
     cut = [line for line in lines if ";2020-01-2" not in line]
-    records = [
-        recorded.read(write(some), charging_power=None, zone=OSLO)
-        for some in (lines, cut)
-    ]
+    records = [read(write(some)) for some in (lines, cut)]
     until = date(2020, 1, 15)
 
     trials = [

@@ -13,7 +13,10 @@ def step(hour: float) -> int:
 
 
 def night(
-    *cars: tuple[float, float, float], kw: float = 6.0, enrolled: int = 0
+    *cars: tuple[float, float, float],
+    kw: float = 6.0,
+    enrolled: int = 0,
+    catch_steps: int = 1,
 ) -> Evening:
     """Return cars that come, leave, and want so many hours of charging."""
     leaves = np.array([step(until) for _, until, _ in cars], dtype=np.int64)
@@ -24,5 +27,6 @@ def night(
         power_kw=np.full(len(cars), kw),
         user=np.array([f"car {n}" for n in range(len(cars))], dtype=str),
         believed_leaves=leaves.astype(float),
+        catch_steps=np.full(len(cars), catch_steps),
         enrolled=enrolled or len(cars),
     )

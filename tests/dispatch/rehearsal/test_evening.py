@@ -7,9 +7,10 @@ from datetime import datetime, time
 import numpy as np
 import pytest
 
+from dispatch.charging_sessions import Session
 from dispatch.rehearsal import evening
 from dispatch.rehearsal.evening import STEP_HOURS, STEPS
-from dispatch.rehearsal.sessions import Session
+from dispatch.rehearsal.sessions import evening_of
 from tests.dispatch.rehearsal.nights import night, step
 
 
@@ -26,7 +27,7 @@ def test_what_comes_before_noon_belongs_to_the_evening_before() -> None:
     came = datetime(2020, 1, 14, 2, 0)  # noqa: DTZ001
     session = Session("ada", came, came, 1.0, 6.0)
 
-    assert session.evening.isoformat() == "2020-01-13"
+    assert evening_of(session.plugged_in).isoformat() == "2020-01-13"
     assert evening.of([session], enrolled=1).arrives[0] == step(26)
 
 

@@ -19,9 +19,7 @@ WINDOW = step(16), step(20)
 def debts(
     cars: Evening, *, managed: bool = False, within: float = float("inf")
 ) -> Debts:
-    return frontier.debts_after(
-        cars, WINDOW, catch_steps=1, managed=managed, within_steps=within
-    )
+    return frontier.debts_after(cars, WINDOW, managed=managed, within_steps=within)
 
 
 def test_it_owes_what_the_event_took_and_no_more() -> None:
@@ -112,12 +110,16 @@ def test_no_cap_beats_the_bound(
 
 
 @settings(max_examples=30)
-@given(nights, st.sampled_from([6.0, 12.0, 18.0, float("inf")]))
+@given(
+    nights,
+    st.sampled_from([6.0, 12.0, 18.0, float("inf")]),
+    st.sampled_from([1, 3, 12]),
+)
 def test_it_foresees_what_the_planner_decides(
-    cars: list[tuple[float, float, float]], cap_kw: float
+    cars: list[tuple[float, float, float]], cap_kw: float, catch_steps: int
 ) -> None:
     """Left alone, nobody comes whom the planner does not know: they must agree."""
-    known = night(*[car for car in cars if car[0] < 20])
+    known = night(*[car for car in cars if car[0] < 20], catch_steps=catch_steps)
     if not len(known):
         return
     owed = debts(known)

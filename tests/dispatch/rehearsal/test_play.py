@@ -18,7 +18,7 @@ WINDOW = step(16), step(20)
 
 def told(cars: Evening, course: Course, rules: Rules) -> figures.Figures:
     owed = frontier.debts_after(
-        cars, WINDOW, catch_steps=1, managed=rules.managed, within_steps=float("inf")
+        cars, WINDOW, managed=rules.managed, within_steps=float("inf")
     )
     return figures.of(cars, course, rules, owed)
 
@@ -44,12 +44,23 @@ def test_a_car_without_slack_is_left_alone() -> None:
 
 
 def test_a_late_catch_sheds_less() -> None:
-    cars = night((17, 31, 3))
+    rules = Rules(WINDOW)
+    quick, slow = night((17, 31, 3)), night((17, 31, 3), catch_steps=12)
 
-    at_once = told(cars, play(cars, Rules(WINDOW)), Rules(WINDOW))
-    late = told(cars, play(cars, slow := Rules(WINDOW, catch_steps=12)), slow)
+    at_once = told(quick, play(quick, rules), rules)
+    late = told(slow, play(slow, rules), rules)
 
     assert at_once.shed_kwh - late.shed_kwh == pytest.approx(11 / 12 * 6.0 * 1000)
+
+
+def test_a_car_that_came_just_before_is_caught_no_sooner() -> None:
+    """That an event begins makes no maker tell anything earlier."""
+    cars = night((15.75, 31, 5), catch_steps=12)
+
+    course = play(cars, Rules(WINDOW))
+
+    assert course.load_kw[step(16) : step(16.75)] == pytest.approx(6.0)
+    assert not course.load_kw[step(16.75) : step(20)].any()
 
 
 def test_a_target_takes_no_more_cars_than_it_needs() -> None:

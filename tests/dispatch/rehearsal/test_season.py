@@ -9,20 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dispatch.rehearsal import season, sessions
+from dispatch import charging_sessions
+from dispatch.rehearsal import season
 from dispatch.rehearsal.evening import STEP_HOURS
-from dispatch.rehearsal.season import NothingToRehearse, Season, Setting
-from dispatch.rehearsal.sessions import Sessions
+from dispatch.rehearsal.season import Catch, NothingToRehearse, Season, Setting
+from dispatch.rehearsal.sessions import Sessions, winter_weekdays
 from tests.dispatch.rehearsal.files import weeks
 from tests.dispatch.rehearsal.nights import night, step
 
 SETTING = Setting((step(16), step(20)))
-DAYS = sessions.winter_weekdays(date(2020, 1, 13), date(2020, 1, 24))
+DAYS = winter_weekdays(date(2020, 1, 13), date(2020, 1, 24))
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Sessions:
-    return sessions.read(*weeks(tmp_path))
+    found, _ = charging_sessions.read(*weeks(tmp_path))
+    return Sessions.of(found)
 
 
 def rehearse(read: Sessions, setting: Setting = SETTING) -> Season:
@@ -86,6 +88,19 @@ def test_errors_of_departures_come_from_the_seed(read: Sessions) -> None:
 
     assert rehearse(read, wrong).pooled == rehearse(read, wrong).pooled
     assert rehearse(read, wrong).pooled != rehearse(read, replace(wrong, seed=2)).pooled
+
+
+def test_catches_come_from_the_seed_in_the_shares_of_the_makes() -> None:
+    mix = [Catch(30, 0.0, 5.0), Catch(10, 30.0, 60.0)]
+    setting = replace(SETTING, catches=mix)
+
+    steps = season.catch_steps(10_000, setting, DAYS[0])
+
+    assert (steps <= 1).mean() == pytest.approx(0.75, abs=0.02)
+    assert steps[steps > 1].mean() == pytest.approx(9.5, abs=0.1)  # 45 min, rounded up
+    assert np.array_equal(steps, season.catch_steps(10_000, setting, DAYS[0]))
+    for other in ((setting, DAYS[1]), (replace(setting, seed=2), DAYS[0])):
+        assert not np.array_equal(steps, season.catch_steps(10_000, *other))
 
 
 def test_a_learned_departure_is_earlier_than_most_that_were_seen() -> None:
