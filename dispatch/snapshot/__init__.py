@@ -61,7 +61,8 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
                 one.standing == Standing.ENDED
             )
         here_kw = room.ahead_kw(np.where(ours, 0.0, drawn_kw), cars.charge_seconds)
-        ahead_kw += coming_kw(program, here_kw, now=now)
+        coming = coming_kw(program, here_kw, now=now)
+        ahead_kw += coming * _share_left_alone(cars, standing)
     return Snapshot(
         program=replace(
             _program(program, events, ahead_kw, now),
@@ -73,6 +74,18 @@ def take(program: Program, events: Sequence[GridEvent], *, now: datetime) -> Sna
         events=standing,
         provider=_provider(program, columns["usual_power_kw"]),
     )
+
+
+def _share_left_alone(cars: planner.Cars, events: Sequence[planner.Event]) -> float:
+    """Return how many of the cars that are still to come would charge at once.
+
+    The others wait for their turn, in which they count.
+    """
+    waits = np.zeros(cars.n, dtype=bool)
+    for event in events:
+        if not event.holding:
+            waits |= event.queues
+    return float(1.0 - waits[cars.consented].mean()) if cars.consented.any() else 1.0
 
 
 def _provider(program: Program, usual_kw: Sequence[float]) -> planner.Provider:

@@ -12,7 +12,7 @@ from dispatch.forecast import arrivals, issuing
 from dispatch.models import Command, GridEvent, Hold
 from dispatch.room import AHEAD_STEPS
 from dispatch.snapshot.coming import coming_kw
-from fleets.models import Program, Vehicle
+from fleets.models import Enrolment, Program, RestoreStyle, Vehicle
 from tests.dispatch.forecast.conftest import Keep, keep_samples
 from tests.dispatch.forecast.test_issuing import NEXT
 from tests.factories import NOW
@@ -71,6 +71,33 @@ def test_a_restore_leaves_room_for_them(
 
     assert owing.program.ahead_kw.max() > 100.0
     assert free.program.ahead_kw.max() <= 7.0  # nobody waits: nobody is asked about
+
+
+def test_who_would_wait_for_a_turn_needs_no_room(
+    foretold: Program,
+    ada: Vehicle,
+    make_event: Callable[..., GridEvent],
+    make_stop: Callable[..., Command],
+    make_enrolment: Callable[..., object],
+) -> None:
+    """Half of the customers consented to be managed overnight."""
+    make_enrolment(foretold)
+    event = make_event(foretold, status="restoring")
+    make_stop(event)
+    Hold.objects.update(status="held")
+    all_of = snapshot.take(foretold, [event], now=NOW).program.ahead_kw
+
+    Enrolment.objects.filter(vehicle=ada).update(
+        overnight_consented_at=NOW, overnight_consent_wording="2026-01"
+    )
+    foretold.restore_style = RestoreStyle.OVERNIGHT
+    half = snapshot.take(foretold, [event], now=NOW).program.ahead_kw
+    # One car draws 7 kW whoever consented.
+    np.testing.assert_allclose(half.max() - 7.0, (all_of.max() - 7.0) / 2, rtol=0.05)
+
+    event.cancelled_at = NOW
+    called_off = snapshot.take(foretold, [event], now=NOW).program.ahead_kw
+    np.testing.assert_allclose(called_off, all_of)
 
 
 def test_while_an_event_without_a_cap_holds_nobody_is_asked_about(
