@@ -37,10 +37,10 @@ def queue_up(
 ) -> Iterator[Intents]:
     """Yield holds of cars that would charge ahead of those that wait.
 
-    Nobody is held while the cap has room for all, nor who must start before the first
-    of those that wait, nor whom the event held before: a car starts once. Whom a
-    holding event may take is for that to judge. `restored` says who is given back in
-    this turn.
+    Nobody is held while the cap has room for all. Who must start before the first of
+    those that wait overtakes them, unless the cap is exceeded. Whom the event held
+    before is left alone, for a car starts once; whom a holding event may take is for
+    that to judge. `restored` says who is given back in this turn.
     """
     waiting = cars.debt == Debt.TAKEN
     waiting[restored] = False
@@ -49,7 +49,8 @@ def queue_up(
     if not (waiting.any() or ceiling.is_exceeded()):
         return
     first = cars.latest_start[waiting].min(initial=float("inf"))
-    behind = cars.latest_start >= (first if waiting.any() else now)
+    may_overtake = waiting.any() and not ceiling.is_exceeded()
+    behind = cars.latest_start >= (first if may_overtake else now)
     judged = np.logical_or.reduce([aim.open_to_us for aim in aims], initial=False)
     turn = replace(
         event,

@@ -49,6 +49,14 @@ def test_an_arrival_with_less_slack_goes_first() -> None:
     assert turn(fleet) == {}
 
 
+def test_above_the_cap_an_arrival_with_less_slack_waits_as_well() -> None:
+    """It is the first in the line then, and goes as soon as there is room."""
+    fleet = cars(ada=held(latest_start=NOW + 5 * HOUR), ben={"latest_start": NOW + 4e3})
+    over = replace(FULL, ahead_kw=np.array([14.0]))
+
+    assert turn(fleet, program=over) == {1: (Act.HOLD, Reason.QUEUED)}
+
+
 def test_nobody_waits_while_the_cap_has_room() -> None:
     fleet = cars(ada=held(), ben={})
     wide = replace(FULL, restore_cap_kw=100.0)
