@@ -75,6 +75,11 @@ def away_key(hold_id: int) -> str:
     return f"hold:{hold_id}:away"
 
 
+def turn_key(program_id: int) -> str:
+    """Return the key of the alarm about a program whose turns fail."""
+    return f"program:{program_id}:turn"
+
+
 def cap_key(event_id: int) -> str:
     """Return the key of the alarm about cars that went back over a restore cap."""
     return f"event:{event_id}:cap"

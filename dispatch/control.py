@@ -12,9 +12,10 @@ import time
 from datetime import datetime
 
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from dispatch import (
+    alarms,
     area_hold_offs,
     breaches,
     catches,
@@ -47,7 +48,7 @@ def turn(*, now: datetime) -> None:
     grid_events.advance(now=now)
     area_hold_offs.watch(now)
     for program in Program.objects.filter(pk__in=_busy_programs()).order_by("pk"):
-        evaluate(program, now=now)
+        _evaluate_alone(program, now=now)
     grid_events.advance(now=now)
     shortfalls.weigh(now=now)
     LoopTurn.objects.update_or_create(
@@ -58,6 +59,27 @@ def turn(*, now: datetime) -> None:
             "took_ms": (time.monotonic() - began) * 1000,
         },
     )
+
+
+def _evaluate_alone(program: Program, *, now: datetime) -> None:
+    """Take one program's turn; one that cannot be taken keeps no other from its own.
+
+    Without a database there is no turn for anybody, and nobody to tell.
+    """
+    key = alarms.turn_key(program.pk)
+    try:
+        evaluate(program, now=now)
+    except DatabaseError:
+        raise
+    except Exception:
+        log.exception("turn_failed", program=program.code)
+        alarms.raise_alarm(
+            key,
+            f"{program}: no car is held or given back, for its turn fails; see the log",
+            now=now,
+        )
+    else:
+        alarms.clear([key], now=now)
 
 
 def _busy_programs() -> set[int]:

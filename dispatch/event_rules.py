@@ -174,7 +174,8 @@ def check(
         *_twice("vehicles", [str(vehicle.pk) for vehicle in shape.vehicles]),
         *_consent(program, shape.vehicles if names_cars else ()),
     ]
-    if shape.starts_at < shape.ends_at <= shape.starts_at + LONGEST_NOTICE:
+    near = shape.starts_at <= now + LONGEST_NOTICE  # the calendar ends somewhere
+    if near and timedelta() < shape.ends_at - shape.starts_at <= LONGEST_NOTICE:
         findings += _policy(program, shape, kind, was, now=now, amended=amended)
     if findings:
         raise Invalid(findings)

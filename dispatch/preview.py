@@ -58,7 +58,15 @@ class Preview:
 def preview(event: GridEvent, *, now: datetime) -> Preview:
     """Decide as if the event began now; write nothing, and call nobody."""
     seen = snapshot.take(event.program, [event], now=now)
-    begun = replace(seen.events[0], holding=True)
+    coming = seen.events[0]
+    lasts = event.ends_at - max(event.starts_at, now)
+    ends_at = (now + lasts).timestamp()
+    begun = replace(
+        coming,
+        holding=True,
+        ends_at=ends_at,
+        back_by=coming.back_by - coming.ends_at + ends_at,
+    )
     intents = planner.decide(
         seen.program, seen.cars, [begun], seen.provider, now=now.timestamp()
     )
@@ -89,7 +97,7 @@ def preview(event: GridEvent, *, now: datetime) -> Preview:
             chance,
             leaves_at,
             seen.cars.charge_seconds[called.place] / 3600.0,
-            lasts=event.ends_at - event.starts_at,
+            lasts=lasts,
         ),
         restore=_frontier(event, seen, begun, called.place, now=now),
         cautions=tuple(

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, transaction
 from django.db.models import Max
 
 from dispatch import audit, grid_events, recurrence
 from dispatch.event_rules import Invalid
 from dispatch.lifecycle import EventKind
 from dispatch.models import EventPolicy, Occurrence, RecurringWindow
+
+log = structlog.get_logger(__name__)
 
 # Operators and customers see the coming week.
 MADE_AHEAD = timedelta(days=7)
@@ -29,11 +32,16 @@ CAUGHT_UP = timedelta(days=60)
 def make_events(now: datetime) -> list[Occurrence]:
     """Decide every day of every window that is near enough and not decided yet."""
     windows = RecurringWindow.objects.filter(is_paused=False).order_by("pk")
-    return [
-        occurrence
-        for pk in windows.values_list("pk", flat=True)
-        for occurrence in _make_events_of(pk, now)
-    ]
+    made = []
+    for pk in windows.values_list("pk", flat=True):
+        try:
+            made += _make_events_of(pk, now)
+        except DatabaseError:
+            raise
+        except Exception:
+            # One that cannot be reckoned with keeps no other from its days.
+            log.exception("recurring_window_failed", window_id=pk)
+    return made
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from dispatch.models.events import GridEvent
 from fleets.models import CustomerGroup, Feeder, Program, Substation
 
 MONTH = [MinValueValidator(1), MaxValueValidator(12)]
-NOT_BELOW_ZERO = [MinValueValidator(0.0)]
+HOURS = [MinValueValidator(0.0), MaxValueValidator(366 * 24.0)]
 
 
 class EventPolicy(models.Model):
@@ -27,7 +27,7 @@ class EventPolicy(models.Model):
     )
     kind = models.CharField(max_length=10, choices=EventKind.choices)
     notice_hours = models.FloatField(
-        validators=NOT_BELOW_ZERO, help_text="From writing the event to its start."
+        validators=HOURS, help_text="From writing the event to its start."
     )
     season_from_month = models.PositiveSmallIntegerField(validators=MONTH)
     season_to_month = models.PositiveSmallIntegerField(
@@ -41,14 +41,10 @@ class EventPolicy(models.Model):
     max_events_per_day = models.PositiveSmallIntegerField(null=True, blank=True)
     max_days_per_season = models.PositiveSmallIntegerField(null=True, blank=True)
     max_consecutive_days = models.PositiveSmallIntegerField(null=True, blank=True)
-    max_hours_per_season = models.FloatField(
-        null=True, blank=True, validators=NOT_BELOW_ZERO
-    )
-    max_hours_per_year = models.FloatField(
-        null=True, blank=True, validators=NOT_BELOW_ZERO
-    )
+    max_hours_per_season = models.FloatField(null=True, blank=True, validators=HOURS)
+    max_hours_per_year = models.FloatField(null=True, blank=True, validators=HOURS)
     restore_hours = models.FloatField(
-        validators=NOT_BELOW_ZERO,
+        validators=HOURS,
         help_text="What giving back is reckoned to take; it counts in the hours. Once "
         "an event is completed, what it took counts.",
     )
@@ -165,7 +161,9 @@ class RecurringWindow(models.Model):
     starts_at = models.TimeField(help_text="By the clock of the program's time zone.")
     # A length and no end by the clock, which on two nights a year would lie before the
     # start or make the window longer than the program allows.
-    hours = models.FloatField(validators=[MinValueValidator(0.25)])
+    hours = models.FloatField(
+        validators=[MinValueValidator(0.25), MaxValueValidator(24.0)]
+    )
     first_on = models.DateField()
     last_on = models.DateField(null=True, blank=True)
     is_paused = models.BooleanField(default=False)

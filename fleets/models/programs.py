@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from datetime import time
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
 from fleets import habits
 from fleets.models.vehicles import Vehicle
 from fleets.querysets import EnrolmentQuerySet
+
+
+def check_time_zone(name: str) -> None:
+    """Raise ValidationError unless the name is one of the IANA database."""
+    if name not in available_timezones():
+        raise ValidationError(f"{name} is no time zone, such as Europe/Oslo is.")
 
 
 class Tactic(models.TextChoices):
@@ -29,7 +36,9 @@ class Program(models.Model):
 
     code = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
-    time_zone = models.CharField(max_length=50, default="UTC")
+    time_zone = models.CharField(
+        max_length=50, default="UTC", validators=[check_time_zone]
+    )
     tactic = models.CharField(
         max_length=10, choices=Tactic.choices, default=Tactic.STOP
     )

@@ -10,7 +10,7 @@ import pytest
 
 from dispatch import claims, control, holds, planner
 from dispatch.lifecycle import CommandStatus, EventStatus, HoldStatus
-from dispatch.models import Change, Command, GridEvent, Hold, LoopTurn, Sender
+from dispatch.models import Alarm, Change, Command, GridEvent, Hold, LoopTurn, Sender
 from dispatch.planner import Intents
 from fleets.models import Bucket, Program, Vehicle
 from tests.dispatch.together import at_once
@@ -78,6 +78,25 @@ def test_a_turn_holds_what_charges(event: GridEvent, ada: Vehicle) -> None:
 
     assert Hold.objects.get().vehicle == ada
     assert Command.objects.get().deadline_at == event.ends_at
+
+
+def test_a_program_whose_turn_fails_keeps_no_other_from_its_own(
+    event: GridEvent, ada: Vehicle, make_program: Make, make_event: Make
+) -> None:
+    """Turns go by number, and this one is first."""
+    broken = make_program("mars", pk=event.program_id - 1, time_zone="Mars/X")
+    make_event(broken, status=EventStatus.ACTIVE)
+
+    control.turn(now=NOW)
+
+    assert Hold.objects.get().vehicle == ada
+    alarm = Alarm.objects.get(key=f"program:{broken.pk}:turn")
+    assert alarm.severity == Alarm.Severity.CRITICAL
+
+    Program.objects.filter(pk=broken.pk).update(time_zone="UTC")
+    control.turn(now=NOW)
+    alarm.refresh_from_db()
+    assert alarm.cleared_at == NOW
 
 
 def test_a_second_turn_changes_nothing(event: GridEvent) -> None:

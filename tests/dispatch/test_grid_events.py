@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -66,6 +66,14 @@ def test_a_small_event_is_scheduled_and_on_record(program: Program) -> None:
         # The year is mistyped.
         (
             {"starts_at": NOW + 9000 * HOUR, "ends_at": NOW + 9001 * HOUR},
+            ("starts_at", "too_far"),
+        ),
+        # The last evening of the calendar.
+        (
+            {
+                "starts_at": datetime(9999, 12, 31, 22, tzinfo=UTC),
+                "ends_at": datetime(9999, 12, 31, 23, tzinfo=UTC),
+            },
             ("starts_at", "too_far"),
         ),
         # No load at all.

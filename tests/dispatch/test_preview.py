@@ -68,6 +68,21 @@ def test_it_says_whom_it_would_call_and_why_others_are_left_alone(
     assert 0.0 <= found.low_kw < found.expected_kw < found.high_kw <= 28.0
 
 
+def test_an_event_of_tomorrow_is_previewed_as_if_it_began_now(
+    coming: GridEvent, charging: Callable[..., None]
+) -> None:
+    """By its own end everybody would be late, for the cars of now have left by then."""
+    charging(6)
+    now = preview(coming, now=NOW)
+    GridEvent.objects.update(
+        starts_at=NOW + timedelta(hours=21), ends_at=NOW + timedelta(hours=23)
+    )
+    coming.refresh_from_db()
+
+    assert preview(coming, now=NOW) == now
+    assert now.called == 6
+
+
 def test_nothing_is_written(coming: GridEvent, charging: Callable[..., None]) -> None:
     charging(3)
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -237,11 +238,11 @@ def test_a_failure_in_the_middle_leaves_no_event_without_its_occurrence(
         calls.append(1)
         event = schedule(*args, **values)
         if len(calls) == 3:
-            raise ConnectionError("the database went away")
+            raise OperationalError("the database went away")
         return event
 
     monkeypatch.setattr("dispatch.grid_events.schedule", fail_at_the_third)
-    with pytest.raises(ConnectionError):
+    with pytest.raises(OperationalError):
         windows.make_events(NOW)
     assert not GridEvent.objects.exists()
 
@@ -275,3 +276,15 @@ def test_the_back_office_writes_a_window_in_its_writers_name(
     assert [group.code for group in GridEvent.objects.earliest("pk").groups.all()] == [
         "pilot"
     ]
+
+
+@pytest.mark.django_db
+def test_a_window_that_cannot_be_reckoned_with_keeps_no_other_from_its_days(
+    make_window: Make,
+) -> None:
+    make_window(name="Absurd", hours=1e12)
+    good = make_window()
+
+    windows.make_events(NOW)
+
+    assert len(days(good)) >= 7

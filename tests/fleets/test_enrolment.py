@@ -347,3 +347,10 @@ def test_the_second_withdrawal_changes_nothing(ada: Vehicle) -> None:
 
     assert not enrolment.withdraw(mine, now=NOW + timedelta(hours=1))
     assert mine.withdrawn_at == NOW
+
+
+def test_a_program_keeps_time_by_a_zone_that_exists(program: Program) -> None:
+    program.time_zone = "Mars/X"
+
+    with pytest.raises(ValidationError, match="Mars/X is no time zone"):
+        program.full_clean()

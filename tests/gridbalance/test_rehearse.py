@@ -131,6 +131,12 @@ def test_a_fleet_is_the_same_for_the_same_seed(
         (["--vehicles=0"], "at least one"),
         (["--charging-power=users.csv"], "--sessions"),
         (["--vehicles=9", "--sessions=sessions.csv"], "--sessions"),
+        (["--from=2019-12-02", "--to=2019-11-01"], "is after --to"),
+        (["--window=16:00-16:01"], "grid of 5 minutes"),
+        (["--target-kw=nan"], "no number from 0 on"),
+        (["--cap-kw=0"], "not above 0"),
+        (["--departure-error-hours=-1"], "no number from 0 on"),
+        (["--restore-within-hours=inf"], "no number from 0 on"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -7,7 +7,9 @@ and writes nothing: no database, no processes. See dispatch/planner.md.
 from __future__ import annotations
 
 import json
+import math
 import sys
+from argparse import ArgumentTypeError
 from dataclasses import asdict, fields
 from datetime import date, datetime
 from pathlib import Path
@@ -49,13 +51,13 @@ class Command(BaseCommand):
             "--departure", choices=["known", "ready-by", "learned"], default="known",
             help="what the planner goes by",
         )  # fmt: skip
-        add("--departure-error-hours", type=float, default=0.0, metavar="H")
+        add("--departure-error-hours", type=_not_negative, default=0.0, metavar="H")
         add(
             "--arrivals", choices=["managed", "free"], default="free",
             help="cars that plug in after the event: they queue, or are left alone",
         )  # fmt: skip
         add(
-            "--restore-within-hours", type=float, metavar="H",
+            "--restore-within-hours", type=_positive, metavar="H",
             help="what was taken is charged again; default: by departure",
         )  # fmt: skip
         add(
@@ -63,16 +65,32 @@ class Command(BaseCommand):
             help="until a plug-in is known; typical: drawn from the mix of makes",
         )  # fmt: skip
         add(
-            "--target-kw", type=float, metavar="K", help="default: all that can be held"
+            "--target-kw",
+            type=_positive,
+            metavar="K",
+            help="default: all that can be held",
         )
-        add("--cap-kw", type=float, metavar="C", help="default: found by the forecast")
-        add("--ramp-kw-per-minute", type=float, default=float("inf"), metavar="R")
-        add("--times-power", type=float, default=1.0, metavar="X", help="cars' power")
+        add(
+            "--cap-kw",
+            type=_positive,
+            metavar="C",
+            help="default: found by the forecast",
+        )
+        add("--ramp-kw-per-minute", type=_positive, default=math.inf, metavar="R")
+        add(
+            "--times-power",
+            type=_positive,
+            default=1.0,
+            metavar="X",
+            help="cars' power",
+        )
         add("--pooled-only", action="store_true", help="leave out the single days")
         add("--seed", type=int, default=1, help="of the fleet, of errors")
         add("--json", action="store_true", help="the last line is one JSON object")
 
     def handle(self, **options: Any) -> None:
+        if options["since"] > options["until"]:
+            raise CommandError(f"--from {options['since']} is after --to")
         try:
             evenings, whose = _evenings(options)
             found = season.rehearse(
@@ -109,6 +127,23 @@ class Command(BaseCommand):
         )
         for point in found.frontier:
             say("".join(f"{_short(one):>10}" for one in asdict(point).values()))
+
+
+def _positive(text: str) -> float:
+    number = _not_negative(text)
+    if not number:
+        raise ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 <= number < math.inf:
+        raise ArgumentTypeError(f"{text} is no number from 0 on")
+    return number
 
 
 def _evenings(options: dict[str, Any]) -> tuple[Sessions, str]:
@@ -171,7 +206,10 @@ def _window(text: str) -> tuple[int, int]:
     except ValueError:
         raise CommandError(f"--window {text}: not like 16:00-20:00") from None
     if begins >= ends:
-        raise CommandError(f"--window {text}: ends before it begins, or crosses noon")
+        raise CommandError(
+            f"--window {text}: on a grid of 5 minutes it does not end after it begins,"
+            " or it crosses noon"
+        )
     return begins, ends
 
 
