@@ -80,6 +80,11 @@ def turn_key(program_id: int) -> str:
     return f"program:{program_id}:turn"
 
 
+def window_key(window_id: int) -> str:
+    """Return the key of the alarm about a recurring window that fails."""
+    return f"window:{window_id}"
+
+
 def cap_key(event_id: int) -> str:
     """Return the key of the alarm about cars that went back over a restore cap."""
     return f"event:{event_id}:cap"

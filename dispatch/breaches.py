@@ -37,12 +37,14 @@ def record(
             alarms.ramp_key(hold.event_id), hold.event, now=now,
             text="Cars go back faster than the ramp: they can wait no longer",
         )  # fmt: skip
+    within_reach = []
     for event in events:
         key = alarms.target_key(event.pk)
         if Caution.OUT_OF_REACH in cautions[event.pk]:
             _alarm(key, event, now=now, text="The target is above what can be held")
         else:
-            alarms.clear([key], now=now)
+            within_reach.append(key)
+    alarms.clear(within_reach, now=now)
 
 
 def _mark(flag: str, places: Ints, cars: Cars, now: datetime) -> Sequence[Hold]:

@@ -12,7 +12,7 @@ import time
 from datetime import datetime
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from dispatch import (
     alarms,
@@ -69,7 +69,7 @@ def _evaluate_alone(program: Program, *, now: datetime) -> None:
     key = alarms.turn_key(program.pk)
     try:
         evaluate(program, now=now)
-    except DatabaseError:
+    except (OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception("turn_failed", program=program.code)

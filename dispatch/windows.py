@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 import structlog
-from django.db import DatabaseError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max
 
-from dispatch import audit, grid_events, recurrence
+from dispatch import alarms, audit, grid_events, recurrence
 from dispatch.event_rules import Invalid
 from dispatch.lifecycle import EventKind
 from dispatch.models import EventPolicy, Occurrence, RecurringWindow
@@ -34,13 +34,22 @@ def make_events(now: datetime) -> list[Occurrence]:
     windows = RecurringWindow.objects.filter(is_paused=False).order_by("pk")
     made = []
     for pk in windows.values_list("pk", flat=True):
+        key = alarms.window_key(pk)
         try:
             made += _make_events_of(pk, now)
-        except DatabaseError:
+        except (OperationalError, InterfaceError):
             raise
         except Exception:
             # One that cannot be reckoned with keeps no other from its days.
             log.exception("recurring_window_failed", window_id=pk)
+            alarms.raise_alarm(
+                key,
+                f"Recurring window {pk} makes no events, for its days cannot be"
+                " reckoned; see the log",
+                now=now,
+            )
+        else:
+            alarms.clear([key], now=now)
     return made
 
 

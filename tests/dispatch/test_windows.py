@@ -17,6 +17,7 @@ from dispatch.event_policy import Rules
 from dispatch.event_rules import NotAllowed
 from dispatch.lifecycle import EventKind, EventStatus
 from dispatch.models import (
+    Alarm,
     AuditEntry,
     DayOff,
     EventPolicy,
@@ -282,9 +283,14 @@ def test_the_back_office_writes_a_window_in_its_writers_name(
 def test_a_window_that_cannot_be_reckoned_with_keeps_no_other_from_its_days(
     make_window: Make,
 ) -> None:
-    make_window(name="Absurd", hours=1e12)
+    absurd = make_window(name="Absurd", hours=1e12)
     good = make_window()
 
     windows.make_events(NOW)
 
     assert len(days(good)) >= 7
+    assert Alarm.objects.get().key == f"window:{absurd.pk}"
+
+    RecurringWindow.objects.update(hours=2.0)
+    windows.make_events(NOW)
+    assert Alarm.objects.get().cleared_at == NOW
